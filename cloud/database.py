@@ -1,0 +1,114 @@
+"""The database: one metadata, one engine, and what SQLite and PostgreSQL do differently.
+
+One unit of work is one ``with engine.begin() as conn``; nobody else commits. On SQLite such a transaction begins
+IMMEDIATE, so that two writers wait for each other instead of failing half-way; who only reads says ``reading(engine)``.
+"""
+
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+BUSY_TIMEOUT_MS = 10_000  # longer than any transaction here; a writer that waits longer has met a bug
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite makes only a column of exactly this type its own row id.
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+class Instant(sa.TypeDecorator[datetime.datetime]):
+    """An aware UTC datetime, kept as integer milliseconds since 1970: the same on every database, and it sorts."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime.datetime | None, dialect: sa.Dialect) -> int | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone: {value!r}")
+        return (value - _EPOCH) // datetime.timedelta(milliseconds=1)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime.datetime | None:
+        return None if value is None else _EPOCH + datetime.timedelta(milliseconds=value)
+
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def now() -> datetime.datetime:
+    """The present in UTC, cut to the millisecond that `Instant` keeps."""
+    present = datetime.datetime.now(datetime.UTC)
+    return present.replace(microsecond=present.microsecond // 1000 * 1000)
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine for `url`, e.g. ``sqlite:///data/domino.db``; SQLite is set up for one durable writer beside readers."""
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, pool_pre_ping=True)
+    if ":memory:" in url or url == "sqlite://":
+        engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
+    else:
+        engine = sa.create_engine(url)
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # sqlite3 must not begin transactions by itself; _begin_sqlite does
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",  # acknowledged means on disk, also through a power cut
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    reads = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that only reads: it sees one moment and keeps no writer waiting."""
+    with engine.execution_options(reading=True).begin() as conn:
+        yield conn
+
+
+def insert(conn: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """``INSERT`` with the dialect's ``ON CONFLICT``, by which the database decides races."""
+    return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def migrate(url: str) -> None:
+    """Bring the schema at `url` up to the newest migration; does nothing where it is there already."""
+    import alembic.command  # here, because Alembic costs a third of a second that the command line need not pay
+
+    alembic.command.upgrade(alembic_config(url), "head")
+
+
+def alembic_config(url: str) -> Any:
+    import alembic.config
+
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["url"] = url
+    return config

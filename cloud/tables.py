@@ -1,0 +1,9 @@
+"""All tables, gathered for the migrations: importing this fills `cloud.database.metadata`."""
+
+import cloud.accounts.store
+import cloud.fleet.store
+import cloud.frames.store
+import cloud.pickups.store
+import cloud.stamps.store
+
+__all__ = ["cloud"]
