@@ -24,9 +24,7 @@ sessions = sa.Table(
     sa.Column(
         "token_hash", sa.LargeBinary(32), primary_key=True
     ),  # SHA-256 of the cookie: a stolen table opens nothing
-    sa.Column(
-        "account_id", BigId, sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True
-    ),
+    sa.Column("account_id", BigId, sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("csrf", sa.Text, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("expires_at", Instant, nullable=False),

@@ -22,9 +22,7 @@ frames = sa.Table(
     sa.Column("seq_number", sa.Integer),
     sa.Column("listens", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("lqi", sa.Text),
-    sa.Column(
-        "copies", sa.JSON(none_as_null=True)
-    ),  # [{"station": "1F08", "rssi": -117.0, "replicas": 3}], best first
+    sa.Column("copies", sa.JSON(none_as_null=True)),  # [{"station": "1F08", "rssi": -117.0, "replicas": 3}], best first
     # What the seal opened to, and what came of it.
     sa.Column("counter", sa.BigInteger),
     sa.Column("kind", sa.Text),

@@ -34,7 +34,5 @@ pickup_events = sa.Table(
     sa.Column("at", Instant, nullable=False),
     sa.Column("event", sa.Text, nullable=False),  # pickups.model.Event
     sa.Column("state", sa.Text, nullable=False),  # the state it led to
-    sa.Column(
-        "actor", sa.Text, nullable=False
-    ),  # "button 0012AB34", "customer c.morvan@example.org", "staff admin"
+    sa.Column("actor", sa.Text, nullable=False),  # "button 0012AB34", "customer c.morvan@example.org", "staff admin"
 )

@@ -5,7 +5,6 @@ from alembic import op
 
 from cloud.database import BigId
 
-
 revision = "0001"
 down_revision = None
 branch_labels = None
