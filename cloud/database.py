@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 
 BUSY_TIMEOUT_MS = 10_000  # longer than any transaction here; a writer that waits longer has met a bug
@@ -56,15 +57,15 @@ def now() -> datetime.datetime:
 
 
 def connect(url: str) -> sa.Engine:
-    """An engine for `url`, e.g. ``sqlite:///data/domino.db``; SQLite is set up for one durable writer beside readers."""
+    """An engine for `url`, e.g. ``sqlite:///data/domino.db``; SQLite is set up for a durable writer beside readers."""
     if not url.startswith("sqlite"):
         return sa.create_engine(url, pool_pre_ping=True)
     if ":memory:" in url or url == "sqlite://":
         engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
     else:
         engine = sa.create_engine(url)
-    sa.event.listen(engine, "connect", _prepare_sqlite)
-    sa.event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 

@@ -1,8 +1,15 @@
 """The buttons in SQL."""
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
 import sqlalchemy as sa
 
-from cloud.database import Instant, metadata
+from cloud.database import Instant, insert, metadata
+from cloud.fleet.claims import claim_hash
+from cloud.fleet.model import Button, Exists, State, format_id
 
 buttons = sa.Table(
     "buttons",
@@ -25,3 +32,139 @@ buttons = sa.Table(
     sa.Column("uplinks_today", sa.Integer, nullable=False, server_default="0"),
     sa.Column("downlinks_today", sa.Integer, nullable=False, server_default="0"),
 )
+
+
+def add(
+    conn: sa.Connection, *, id: int, place: str | None, claim_code: str, now: datetime, owner_id: int | None = None
+) -> Button:
+    """Take a new button into the fleet, unclaimed unless it has an owner already; raises `Exists`."""
+    added = conn.execute(
+        insert(conn, buttons)
+        .values(
+            id=id,
+            state=State.ACTIVE,
+            place=place,
+            claim_hash=claim_hash(claim_code) if owner_id is None else None,
+            owner_id=owner_id,
+            created_at=now,
+            claimed_at=now if owner_id is not None else None,
+        )
+        .on_conflict_do_nothing(index_elements=["id"])
+    )
+    if not added.rowcount:
+        raise Exists(f"button {format_id(id)} is in the fleet already")
+    button = find(conn, id)
+    assert button is not None
+    return button
+
+
+def find(conn: sa.Connection, id: int) -> Button | None:
+    return next(iter(find_many(conn, [id])), None)
+
+
+def find_many(conn: sa.Connection, ids: Collection[int]) -> list[Button]:
+    """Those of `ids` that are in the fleet."""
+    return [_button(row) for row in conn.execute(sa.select(buttons).where(buttons.c.id.in_(ids)))]
+
+
+def newest(conn: sa.Connection, limit: int, offset: int = 0) -> list[Button]:
+    """The buttons, last heard first, then those never heard."""
+    order = (buttons.c.last_seen_at.desc().nulls_last(), buttons.c.id)
+    return [_button(row) for row in conn.execute(sa.select(buttons).order_by(*order).limit(limit).offset(offset))]
+
+
+def owned_by(conn: sa.Connection, owner_id: int) -> list[Button]:
+    query = sa.select(buttons).where(buttons.c.owner_id == owner_id).order_by(buttons.c.id)
+    return [_button(row) for row in conn.execute(query)]
+
+
+def claim(conn: sa.Connection, *, claim_code: str, owner_id: int, now: datetime) -> Button | None:
+    """Make `owner_id` the owner of the button with this code; None where no unclaimed button has it."""
+    row = conn.execute(
+        sa.update(buttons)
+        .where(buttons.c.claim_hash == claim_hash(claim_code), buttons.c.owner_id.is_(None))
+        .values(owner_id=owner_id, claimed_at=now, claim_hash=None)
+        .returning(buttons.c.id)
+    ).first()
+    return find(conn, row.id) if row else None
+
+
+def revoke(conn: sa.Connection, id: int) -> bool:
+    """Refuse from now on whatever the button sends; False where the fleet has no such button."""
+    return conn.execute(sa.update(buttons).where(buttons.c.id == id).values(state=State.REVOKED)).rowcount == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a button has used of its day on the link."""
+
+    uplinks: int
+    downlinks: int
+
+
+def budgets(conn: sa.Connection, ids: Collection[int], day: date) -> dict[int, Budget]:
+    """What each of `ids` has used on the UTC day `day`."""
+    query = sa.select(buttons.c.id, buttons.c.uplinks_today, buttons.c.downlinks_today)
+    rows = conn.execute(query.where(buttons.c.id.in_(ids), buttons.c.budget_day == day))
+    used = {row.id: Budget(row.uplinks_today, row.downlinks_today) for row in rows}
+    return {id: used.get(id, Budget(0, 0)) for id in ids}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a batch of accepted uplinks leaves to remember of one button."""
+
+    button_id: int
+    counter: int
+    battery_mv: int
+    temperature_c: int
+    uplinks: int
+    downlinks: int
+
+
+def note(conn: sa.Connection, heard: Sequence[Heard], now: datetime) -> None:
+    """Remember what was heard. Only the counter's own order decides: an overtaken uplink never turns it back."""
+    if not heard:
+        return
+    newer = sa.bindparam("b_counter") > buttons.c.last_counter
+    same_day = buttons.c.budget_day == now.date()
+    conn.execute(
+        sa.update(buttons)
+        .where(buttons.c.id == sa.bindparam("b_id"))
+        .values(
+            last_seen_at=now,
+            battery_mv=sa.case((newer, sa.bindparam("b_battery")), else_=buttons.c.battery_mv),
+            temperature_c=sa.case((newer, sa.bindparam("b_temperature")), else_=buttons.c.temperature_c),
+            last_counter=sa.case((newer, sa.bindparam("b_counter")), else_=buttons.c.last_counter),
+            uplinks_today=sa.case((same_day, buttons.c.uplinks_today), else_=0) + sa.bindparam("b_uplinks"),
+            downlinks_today=sa.case((same_day, buttons.c.downlinks_today), else_=0) + sa.bindparam("b_downlinks"),
+            budget_day=now.date(),
+        ),
+        [
+            {
+                "b_id": one.button_id,
+                "b_counter": one.counter,
+                "b_battery": one.battery_mv,
+                "b_temperature": one.temperature_c,
+                "b_uplinks": one.uplinks,
+                "b_downlinks": one.downlinks,
+            }
+            for one in heard
+        ],
+    )
+
+
+def _button(row: sa.Row[Any]) -> Button:
+    return Button(
+        id=row.id,
+        key_generation=row.key_generation,
+        state=State(row.state),
+        place=row.place,
+        owner_id=row.owner_id,
+        created_at=row.created_at,
+        claimed_at=row.claimed_at,
+        last_seen_at=row.last_seen_at,
+        last_counter=row.last_counter,
+        battery_mv=row.battery_mv,
+        temperature_c=row.temperature_c,
+    )

@@ -31,7 +31,10 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One line of the log, as pages and the API show it. `device` is claimed by the sender; `counter` and what follows are proven by the seal."""
+    """One line of the log, as pages and the API show it.
+
+    `device` is claimed by the sender; `counter` and what follows are there only where the seal proved them.
+    """
 
     id: int
     received_at: datetime
@@ -45,6 +48,7 @@ class Frame:
     listens: bool
     lqi: str | None
     copies: tuple[Copy, ...]
+    key_generation: int | None
     counter: int | None
     kind: str | None
     parcels: int | None

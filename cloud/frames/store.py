@@ -1,8 +1,14 @@
 """The log of all that was heard, accepted or not, and the press log that decides replays, in SQL."""
 
+from datetime import datetime
+from typing import Any
+
 import sqlalchemy as sa
 
 from cloud.database import BigId, Instant, metadata
+from cloud.fleet.store import buttons
+from cloud.frames.model import Copy, Frame, Result
+from cloud.stamps.store import stamps
 
 # Append-only: the raw truth. Its id is the live pages' event id.
 frames = sa.Table(
@@ -24,6 +30,7 @@ frames = sa.Table(
     sa.Column("lqi", sa.Text),
     sa.Column("copies", sa.JSON(none_as_null=True)),  # [{"station": "1F08", "rssi": -117.0, "replicas": 3}], best first
     # What the seal opened to, and what came of it.
+    sa.Column("key_generation", sa.Integer),
     sa.Column("counter", sa.BigInteger),
     sa.Column("kind", sa.Text),
     sa.Column("pickup_id", BigId, sa.ForeignKey("pickups.id"), index=True),
@@ -50,3 +57,112 @@ uplinks = sa.Table(
     sa.Column("pickup_id", BigId, sa.ForeignKey("pickups.id")),
     sa.Column("downlink", sa.LargeBinary(8)),  # the one answer it may have; a repeat sends the same bytes
 )
+
+
+RAW_LIMIT = 4096  # bytes kept of a message: ten times the longest callback; the rest of a flood is only counted
+
+_READ = (
+    sa.select(
+        frames,
+        uplinks.c.parcels,
+        uplinks.c.battery_mv,
+        uplinks.c.temperature_c,
+        uplinks.c.reset_cause,
+        uplinks.c.link_failures,
+        stamps.c.code.label("stamp"),
+        buttons.c.place,
+    )
+    .outerjoin(
+        uplinks,
+        sa.and_(
+            uplinks.c.button_id == frames.c.device,
+            uplinks.c.key_generation == frames.c.key_generation,
+            uplinks.c.counter == frames.c.counter,
+        ),
+    )
+    .outerjoin(stamps, stamps.c.pickup_id == frames.c.pickup_id)
+    .outerjoin(buttons, buttons.c.id == frames.c.device)
+)
+
+
+def newest(
+    conn: sa.Connection,
+    *,
+    limit: int = 50,
+    before: int | None = None,
+    device: int | None = None,
+    result: Result | None = None,
+) -> list[Frame]:
+    """Frames with an id below `before`, newest first."""
+    query = _READ.order_by(frames.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(frames.c.id < before)
+    if device is not None:
+        query = query.where(frames.c.device == device)
+    if result is not None:
+        query = query.where(frames.c.result == result)
+    return [_frame(row) for row in conn.execute(query)]
+
+
+def after(conn: sa.Connection, id: int, limit: int = 200, device: int | None = None) -> list[Frame]:
+    """Frames with an id above `id`, oldest first: what a live page has not shown yet."""
+    query = _READ.where(frames.c.id > id).order_by(frames.c.id).limit(limit)
+    if device is not None:
+        query = query.where(frames.c.device == device)
+    return [_frame(row) for row in conn.execute(query)]
+
+
+def of_pickup(conn: sa.Connection, pickup_id: int) -> list[Frame]:
+    """The frames that concern one order, oldest first."""
+    return [_frame(row) for row in conn.execute(_READ.where(frames.c.pickup_id == pickup_id).order_by(frames.c.id))]
+
+
+def find(conn: sa.Connection, id: int) -> Frame | None:
+    row = conn.execute(_READ.where(frames.c.id == id)).first()
+    return _frame(row) if row else None
+
+
+def last_id(conn: sa.Connection) -> int:
+    """The newest frame's id, 0 in an empty log."""
+    return conn.execute(sa.select(sa.func.coalesce(sa.func.max(frames.c.id), 0))).scalar_one()
+
+
+def per_minute(conn: sa.Connection, since: datetime, until: datetime) -> list[tuple[datetime, Result, int]]:
+    """How many frames ended with which result in each minute of [since, until); minutes without any are left out."""
+    minute = sa.type_coerce(frames.c.received_at, sa.BigInteger) / 60_000
+    query = (
+        sa.select(sa.func.min(frames.c.received_at).label("at"), frames.c.result, sa.func.count().label("heard"))
+        .where(frames.c.received_at >= since, frames.c.received_at < until)
+        .group_by(sa.func.floor(minute), frames.c.result)
+        .order_by("at")
+    )
+    return [(row.at.replace(second=0, microsecond=0), Result(row.result), row.heard) for row in conn.execute(query)]
+
+
+def _frame(row: sa.Row[Any]) -> Frame:
+    return Frame(
+        id=row.id,
+        received_at=row.received_at,
+        carrier=row.carrier,
+        result=Result(row.result),
+        reason=row.reason,
+        device=row.device,
+        data=row.data,
+        heard_at=row.heard_at,
+        seq_number=row.seq_number,
+        listens=row.listens,
+        lqi=row.lqi,
+        copies=tuple(Copy(**copy) for copy in row.copies or ()),
+        key_generation=row.key_generation,
+        counter=row.counter,
+        kind=row.kind,
+        parcels=row.parcels,
+        battery_mv=row.battery_mv,
+        temperature_c=row.temperature_c,
+        reset_cause=row.reset_cause,
+        link_failures=row.link_failures,
+        pickup_id=row.pickup_id,
+        stamp=row.stamp,
+        downlink=row.downlink,
+        place=row.place,
+    )

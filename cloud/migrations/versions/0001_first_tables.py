@@ -112,6 +112,7 @@ def upgrade() -> None:
         sa.Column("listens", sa.Boolean(), server_default=sa.text("0"), nullable=False),
         sa.Column("lqi", sa.Text(), nullable=True),
         sa.Column("copies", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("key_generation", sa.Integer(), nullable=True),
         sa.Column("counter", sa.BigInteger(), nullable=True),
         sa.Column("kind", sa.Text(), nullable=True),
         sa.Column("pickup_id", BigId, nullable=True),

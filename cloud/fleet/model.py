@@ -1,0 +1,53 @@
+"""A button as the cloud knows it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+ID_DIGITS = 8  # a device id is 32 bits, written as upper-case hex
+
+
+class State(StrEnum):
+    ACTIVE = "active"
+    REVOKED = "revoked"  # lost or stolen: what it sends is stored and refused
+
+
+class Exists(ValueError):
+    """The fleet has a button of this id already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """One button. `last_counter` is the highest accepted, 0 when it was never heard."""
+
+    id: int
+    key_generation: int
+    state: State
+    place: str | None
+    owner_id: int | None
+    created_at: datetime
+    claimed_at: datetime | None
+    last_seen_at: datetime | None
+    last_counter: int
+    battery_mv: int | None
+    temperature_c: int | None
+
+
+def format_id(device: int) -> str:
+    """
+    >>> format_id(0x12AB34)
+    '0012AB34'
+    """
+    return f"{device:0{ID_DIGITS}X}"
+
+
+def parse_id(text: str) -> int:
+    """The id in `text`: hex in any case, leading zeros dropped or not, as Sigfox callbacks have it.
+
+    >>> parse_id("12ab34") == parse_id("0012AB34") == 0x12AB34
+    True
+    """
+    digits = text.strip()
+    if not 1 <= len(digits) <= ID_DIGITS or not all(c in "0123456789abcdefABCDEF" for c in digits):
+        raise ValueError(f"a button id is up to {ID_DIGITS} hex digits such as 0012AB34, not {text[:40]!r}")
+    return int(digits, 16)

@@ -1,0 +1,61 @@
+"""What can be set, read in one place: from the environment (``DOMINO_…``), then from a TOML file, then these defaults.
+
+The file is ``domino.toml`` in the data folder, or the one that DOMINO_SETTINGS names.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """The settings of `domino serve`; every one is also an option of it or stands in docs/operating.md."""
+
+    model_config = SettingsConfigDict(env_prefix="DOMINO_", extra="forbid")
+
+    data_dir: Path = Path("data")
+    host: str = "127.0.0.1"  # the web pages' address; behind a proxy it stays on loopback
+    http_port: Port = 8710
+    mqtt_port: Port = 18710
+    database_url: SecretStr | None = None  # may carry a password; default: SQLite in the data folder
+    broker_url: SecretStr | None = None  # may carry a password; default: a nats-server started here
+    master_key_file: Path | None = None  # default: master.key in the data folder
+    uplinks_per_day: int = Field(140, ge=0)  # what Sigfox lets a device send; 0 = no limit
+    downlinks_per_day: int = Field(4, ge=0)  # what Sigfox sends to a device
+    stamp_pool: int = Field(2000, ge=0)  # codes kept minted ahead
+    log_format: str = Field("console", pattern="^(console|json)$")
+
+    @property
+    def database(self) -> str:
+        """The database's URL, password included: for `connect` alone, never for a log."""
+        if self.database_url:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.resolve() / 'domino.db'}"
+
+    @property
+    def master_key(self) -> Path:
+        return self.master_key_file or self.data_dir / "master.key"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        given = init_settings() | {}
+        data_dir = Path(given.get("data_dir") or os.environ.get("DOMINO_DATA_DIR") or "data")
+        file = Path(os.environ.get("DOMINO_SETTINGS") or data_dir / "domino.toml")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+
+def load(**given: object) -> Settings:
+    """The settings, with what was `given` on the command line first; None means not given."""
+    return Settings(**{name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportArgumentType]  pydantic checks them
