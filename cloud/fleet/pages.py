@@ -1,0 +1,5 @@
+"""Claiming a button."""
+
+from fastapi import APIRouter
+
+router = APIRouter()
