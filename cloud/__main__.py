@@ -50,7 +50,10 @@ class Ready:
     first_sign_in: Path | None
 
 
-def run(settings: Settings, broker_url: str, announce: Callable[[Ready], None]) -> None:
+Announce = Callable[[Ready], None]
+
+
+def run(settings: Settings, broker_url: str, announce: Announce) -> None:
     """Serve until SIGINT or SIGTERM; `announce` is called once everything answers. Raises `CannotStart`."""
     set_up_logs(settings.log_format)
     listener = _listen(settings.host, settings.http_port)
