@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,7 @@ def command(
     try:
         with ExitStack() as parts:
             parts.enter_context(locked(chosen.data_dir))
+            beside: dict[str, Callable[[], bool]] = {}
             own_port = None
             if chosen.broker_url:
                 url = chosen.broker_url.get_secret_value()
@@ -71,9 +72,11 @@ def command(
                 url, own_port = own.url, own.port
             if with_radio:
                 log = chosen.data_dir / "radio.log"
-                parts.enter_context(radio(url, log_file=log, stations=stations, seed=seed, loss=loss))
+                beside["radio"] = parts.enter_context(
+                    radio(url, log_file=log, stations=stations, seed=seed, loss=loss)
+                ).is_running
             announce = parts.enter_context(_announcing(chosen, own_port, as_json))
-            cloud.run(chosen, url, announce)
+            cloud.run(chosen, url, announce, beside)
     except (InUse, NotStarted, cloud.CannotStart, KeyFileError) as error:
         raise Failure(str(error)) from None
 
