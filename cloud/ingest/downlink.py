@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cloud.ingest.uplink import Uplink, nonce
 
 TAG_SIZE = 4
-DOWN = 0  # first byte of the nonce: the direction
+DOWN = 1  # first byte of the nonce: the direction
 
 
 class Status(IntEnum):

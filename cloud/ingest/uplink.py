@@ -13,7 +13,7 @@ from cloud.frames.model import Result
 
 SIZE = 12
 TAG_SIZE = 6
-UP = 1  # first byte of the nonce: the direction
+UP = 0  # first byte of the nonce: the direction
 LOW_COUNTERS = 0x10000  # 16 of the counter's 32 bits travel
 MAX_COUNTER = 0xFFFFFFFF
 WINDOW_BEHIND = 1024  # counters; a week at the full daily budget of 140, longer than a kept press is retried
