@@ -26,6 +26,7 @@ from cloud.ingest.keys import make_keys, read_keys
 from cloud.ingest.mqtt import Inlet
 from cloud.ingest.receive import Limits
 from cloud.live import Bell
+from cloud.pages import STATIC
 from cloud.settings import Settings, load
 from cloud.web import create_app
 
@@ -91,6 +92,7 @@ def run(
             **{name: is_well() for name, is_well in beside.items()},
         },
         registry=registry,
+        vendor=STATIC / "vendor",
     )
     threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in (inlet, minter)]
     for thread in threads:

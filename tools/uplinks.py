@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 from rich.text import Text
-from simulator.board.vm import encode_uplink
 
 from cloud.fleet.model import format_id
 from cloud.ingest.uplink import Kind, Rejected, Uplink, open_uplink, read_header
+from simulator.board.vm import encode_uplink
 from tools.terminal import AsJson, Failure, console, device_id, hex_bytes, print_json
 
 app = typer.Typer(help="The twelve bytes of a press: encode, decode, explain.", no_args_is_help=True)
@@ -45,7 +45,7 @@ def encode(
         hex_bytes(key, KEY_BYTES, "--key"),
         generation,
         counter,
-        Kind[kind.upper()],
+        kind,
         parcels,
         battery_mv,
         temperature_c,

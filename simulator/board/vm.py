@@ -113,6 +113,10 @@ class Board:
         (self.folder / "nvs.json").write_text(json.dumps({"domino": flash}))
 
     @property
+    def is_provisioned(self) -> bool:
+        return (self.folder / "nvs.json").exists()
+
+    @property
     def counter(self) -> int:
         """The last message counter in flash."""
         flash = json.loads((self.folder / "nvs.json").read_text())
