@@ -118,7 +118,7 @@ def explain(
         line.append(" " if at != 5 else "   ")
     table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=True)
     for title in ("byte", "field", "bits", "value"):
-        table.add_column(title)
+        table.add_column(title, no_wrap=title != "value")
     for part in parts:
         table.add_row(part.where, Text(part.name, style=part.colour), Text(part.bits, style=part.colour), part.value)
     console.print(line, "", table, "", sep="\n")
