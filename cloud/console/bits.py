@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cloud.frames.model import Frame
+from cloud.ingest.uplink import SIZE, Kind
 
-LENGTH = 12  # bytes
 ROW = 6  # bytes a row
 CELL, BYTE = 13.0, 107.0  # pixels: width of a bit, from one byte to the next
 WIDTH = 640.0
 BODY_CELL = WIDTH / 24
 
-KINDS = ("pickup", "cancel", "alive", "boot", "ask")
+KINDS = {kind.word: kind for kind in Kind}
 WOKEN_BY = {1: "power", 2: "reset", 3: "watchdog", 4: "the button", 5: "soft reset"}  # machine.reset_cause() on the ESP32
 
 
@@ -62,7 +62,7 @@ class Drawing:
 def drawing(frame: Frame) -> Drawing | None:
     """None where the frame has not the twelve bytes of an uplink."""
     data = frame.data
-    if data is None or len(data) != LENGTH:
+    if data is None or len(data) != SIZE:
         return None
     fields = _opened(frame)
     shown_hex = data.hex(" ").upper()
@@ -102,7 +102,7 @@ def _opened(frame: Frame) -> list[tuple[str, int, int, str]]:
     ):
         return []
     return [
-        ("kind", 3, KINDS.index(frame.kind), frame.kind),
+        ("kind", 3, KINDS[frame.kind], frame.kind),
         ("parcels", 3, frame.parcels, str(frame.parcels)),
         ("battery", 6, (frame.battery_mv - 1800) // 50, f"{frame.battery_mv} mV"),
         ("temperature", 6, frame.temperature_c + 20, f"{frame.temperature_c} °C".replace("-", "−")),

@@ -17,6 +17,7 @@ from cloud.accounts.model import Right, Session
 from cloud.console import bits, chart, store, stream, thread
 from cloud.fleet.model import ID_DIGITS, Button, format_id, parse_id
 from cloud.frames.model import Frame, Result
+from cloud.ingest.uplink import SIZE
 from cloud.pickups.model import State
 from cloud.stamps.model import parse
 
@@ -217,7 +218,7 @@ def _frame_of(conn: sa.Connection, text: str) -> Frame | None:
         data = bytes.fromhex(text)
     except ValueError:
         return None
-    id = store.frame_of_data(conn, data) if len(data) == bits.LENGTH else None
+    id = store.frame_of_data(conn, data) if len(data) == SIZE else None
     return None if id is None else cloud.frames.store.find(conn, id)
 
 
