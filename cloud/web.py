@@ -23,6 +23,10 @@ import cloud.console.api
 import cloud.console.pages
 import cloud.fleet.model
 import cloud.fleet.pages
+import cloud.pickups.model
+import cloud.pickups.pages
+import cloud.places.model
+import cloud.stamps.model
 from cloud import database, live, pages
 from cloud.accounts.attempts import Attempts
 from cloud.accounts.model import SignInNeeded, TokenNeeded, TooManyAttempts
@@ -53,6 +57,10 @@ STATUS: dict[type[Exception], int] = {
     cloud.accounts.model.PasswordRefused: 422,
     cloud.accounts.model.TooManyAttempts: 429,
     cloud.fleet.model.Exists: 409,
+    cloud.pickups.model.NotFound: 404,
+    cloud.pickups.model.WrongState: 409,
+    cloud.places.model.AddressError: 422,
+    cloud.stamps.model.WrongState: 409,
 }
 
 
@@ -70,8 +78,8 @@ def create_app(
     app.state.bell = bell
     app.state.attempts = Attempts()
     app.state.downlink = downlink
-    for page_router in (cloud.accounts.pages.router, cloud.fleet.pages.router, cloud.console.pages.router):
-        app.include_router(page_router, include_in_schema=False)
+    for feature in (cloud.accounts, cloud.fleet, cloud.pickups, cloud.console):
+        app.include_router(feature.pages.router, include_in_schema=False)
     app.include_router(cloud.console.api.router, prefix="/api")
     app.mount("/static/vendor", StaticFiles(directory=vendor, check_dir=False))
     app.mount("/static", StaticFiles(directory=pages.STATIC))
@@ -108,7 +116,7 @@ def _tell_error(request: Request, error: Exception) -> Response:
         status, message, headers = error.status_code, error.detail, error.headers
     elif isinstance(error, RequestValidationError):
         # Where and what, never the value itself: it may be a password.
-        status = 422
+        status = 404 if any(fault["loc"][0] == "path" for fault in error.errors()) else 422
         message = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
     else:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)

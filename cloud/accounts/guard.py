@@ -47,9 +47,13 @@ def signed_in(right: Right) -> Callable[..., Session]:
 
 
 def csrf_checked(session: Annotated[Session | None, Depends(current)], csrf: Annotated[str, Form()] = "") -> None:
-    """The hidden field `csrf` is the session's own: no other site can have written the form."""
+    """The form carries its session's own token, so no other site can have written it."""
     if session is None:
         raise SignInNeeded
+    check_form(session, csrf)
+
+
+def check_form(session: Session, csrf: str) -> None:
     if not hmac.compare_digest(csrf.encode(), session.csrf.encode()):
         raise Forbidden("the form is not of this session; open the page anew")
 
