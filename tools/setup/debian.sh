@@ -15,31 +15,28 @@ for package in "$@"; do
 done
 [ -n "$missing" ] || exit 0
 
-if [ "$(id -u)" = 0 ]; then
-    as_root=
-elif command -v sudo > /dev/null; then
-    as_root=sudo
-else
-    as_root=none
-fi
-if [ "$as_root" = none ] || ! command -v apt-get > /dev/null; then
-    echo "Missing here:$missing. As root: apt-get install --no-install-recommends$missing" >&2
-    exit 1
-fi
-
-# A broker that Debian installs starts as a service, on the port that Domino's own wants. The tests start theirs, so
-# one that was brought here for them stays off: policy-rc.d is Debian's way to say so while packages are installed.
-policy=/usr/sbin/policy-rc.d
-echo "Asking apt for:$missing …"
-$as_root sh -eu -c '
-    policy=$1; shift
-    if [ ! -e "$policy" ]; then
+# Debian starts the brokers it installs, on a port that others may want. One that comes here only for the tests, which
+# start their own, is not started (policy-rc.d is Debian's way to say so) and stays off at the next boot.
+install='
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
         trap "rm -f $policy" EXIT
-        printf "#!/bin/sh\nexit 101\n" > "$policy"
-        chmod 755 "$policy"
+        printf "#!/bin/sh\nexit 101\n" > $policy
+        chmod 755 $policy
     fi
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update
     apt-get -qq install --no-install-recommends "$@" > /dev/null
-    case " $* " in *" mosquitto "*) update-rc.d mosquitto disable ;; esac
-' sh "$policy" $missing
+    case " $* " in *" mosquitto "*) update-rc.d mosquitto disable ;; esac'
+
+echo "Asking apt for:$missing …"
+# shellcheck disable=SC2086  # one word a package
+if [ "$(id -u)" = 0 ]; then
+    sh -euc "$install" sh $missing
+else
+    sudo sh -euc "$install" sh $missing
+fi || {
+    echo "Domino needs these Debian packages:$missing. Have an administrator run:" >&2
+    echo "    apt-get install --no-install-recommends$missing" >&2
+    exit 1
+}
