@@ -21,7 +21,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     host: str = "127.0.0.1"  # the web pages' address; behind a proxy it stays on loopback
     http_port: Port = 8710
-    mqtt_port: Port = 18710
+    mqtt_port: Port = 1883
     database_url: SecretStr | None = None  # may carry a password; default: SQLite in the data folder
     broker_url: SecretStr | None = None  # may carry a password; default: a nats-server started here
     master_key_file: Path | None = None  # default: master.key in the data folder

@@ -1,11 +1,13 @@
 """The log of all that was heard, accepted or not, and the press log that decides replays, in SQL."""
 
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from cloud.database import BigId, Instant, metadata
+from cloud.database import BigId, Instant, insert, metadata
 from cloud.fleet.store import buttons
 from cloud.frames.model import Copy, Frame, Result
 from cloud.stamps.store import stamps
@@ -83,6 +85,58 @@ _READ = (
     .outerjoin(stamps, stamps.c.pickup_id == frames.c.pickup_id)
     .outerjoin(buttons, buttons.c.id == frames.c.device)
 )
+
+
+# An accepted message's name: button, key generation, counter.
+Key = tuple[int, int, int]
+_KEY = (uplinks.c.button_id, uplinks.c.key_generation, uplinks.c.counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What the press log knows of an accepted message."""
+
+    received_at: datetime
+    heard_at: datetime | None
+    seq_number: int | None
+    pickup_id: int | None
+    downlink: bytes | None
+
+
+def claimed(conn: sa.Connection, keys: Collection[Key]) -> dict[Key, Claimed]:
+    """Those of `keys` that were accepted before."""
+    columns = (uplinks.c[field.name] for field in fields(Claimed))
+    rows = conn.execute(sa.select(*_KEY, *columns).where(sa.tuple_(*_KEY).in_(keys)))
+    return {tuple(row[:3]): Claimed(*row[3:]) for row in map(tuple, rows)}
+
+
+def claim(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> set[Key]:
+    """Enter `rows` into the press log; gives the keys that were new. The table's key decides, not who looked first."""
+    if not rows:
+        return set()
+    statement = insert(conn, uplinks).on_conflict_do_nothing(index_elements=list(_KEY)).returning(*_KEY)
+    return {tuple(row) for row in conn.execute(statement, rows)}
+
+
+def conclude(conn: sa.Connection, ends: Mapping[Key, tuple[int | None, bytes | None]]) -> None:
+    """Write down what came of claimed messages: the pickup and the answer of each."""
+    if not ends:
+        return
+    match = (column == sa.bindparam(f"k{i}") for i, column in enumerate(_KEY))
+    statement = sa.update(uplinks).where(*match).values(pickup_id=sa.bindparam("p"), downlink=sa.bindparam("d"))
+    rows = [{"k0": k[0], "k1": k[1], "k2": k[2], "p": pickup, "d": down} for k, (pickup, down) in ends.items()]
+    conn.execute(statement, rows)
+
+
+def cancelled_by(conn: sa.Connection, key: Key) -> int | None:
+    """The counter of a cancel of the same button that is newer than `key` yet was accepted already."""
+    newer = (uplinks.c.button_id == key[0], uplinks.c.key_generation == key[1], uplinks.c.counter > key[2])
+    return conn.execute(sa.select(sa.func.min(uplinks.c.counter)).where(*newer, uplinks.c.kind == "cancel")).scalar()
+
+
+def append(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Add `rows` to the log; all must have the same columns."""
+    conn.execute(sa.insert(frames), rows)
 
 
 def newest(

@@ -1,0 +1,219 @@
+"""The cloud's one composition root: `python -m cloud` runs ingest and web in one process, beside a broker by URL.
+
+`domino serve` calls `run` too, after it has started a broker and the radio model of its own.
+"""
+
+import os
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import prometheus_client
+import sqlalchemy as sa
+import structlog
+import uvicorn
+
+import cloud.accounts.store as accounts
+import cloud.stamps.store as stamps
+from cloud import database
+from cloud.accounts.model import Role
+from cloud.ingest.keys import make_keys, read_keys
+from cloud.ingest.mqtt import Inlet
+from cloud.ingest.receive import Limits
+from cloud.live import Bell
+from cloud.settings import Settings, load
+from cloud.web import create_app
+
+FIRST_SIGN_IN = "first-sign-in.txt"  # in the data folder, mode 0600
+MINTED_AT_ONCE = 200  # codes a transaction, so that no press waits long for the one writer
+MINT_EVERY_S = 60.0  # a look at the pool when no press rings for it
+STREAMS_END_S = 3  # how long open event streams may hold up a stop
+
+log = structlog.get_logger(__name__)
+
+
+class CannotStart(RuntimeError):
+    """The settings or the machine do not allow a start; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where the service is reached."""
+
+    http_url: str
+    broker_url: str
+    data_dir: Path
+    first_sign_in: Path | None
+
+
+Announce = Callable[[Ready], None]
+
+
+def run(settings: Settings, broker_url: str, announce: Announce) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` is called once everything answers. Raises `CannotStart`."""
+    set_up_logs(settings.log_format)
+    listener = _listen(settings.host, settings.http_port)
+    port: int = listener.getsockname()[1]
+    keys = read_keys(settings.master_key_file) if settings.master_key_file else make_keys(settings.master_key)
+    database.migrate(settings.database)
+    engine = database.connect(settings.database)
+    first_sign_in = _first_account(engine, settings.data_dir)
+
+    registry = prometheus_client.CollectorRegistry()
+    bell = Bell()
+    minter = Minter(engine, settings.stamp_pool)
+
+    def committed() -> None:
+        bell.ring()
+        minter.wake()
+
+    limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
+    inlet = Inlet(broker_url, engine, keys, limits=limits, registry=registry, committed=committed)
+    app = create_app(
+        engine=engine,
+        bell=bell,
+        health=lambda: {"database": _answers(engine), "broker": inlet.connected},
+        registry=registry,
+    )
+    threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in (inlet, minter)]
+    for thread in threads:
+        thread.start()
+    ready = Ready(f"http://{settings.host}:{port}", broker_url, settings.data_dir, first_sign_in)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=STREAMS_END_S,
+            server_header=False,
+        ),
+        lambda: inlet.wait_connected(30) and announce(ready),
+    )
+    try:
+        server.run(sockets=[listener])
+    finally:
+        for part in (inlet, minter):
+            part.stop()
+        for thread in threads:
+            thread.join()
+        engine.dispose()
+
+
+class Minter:
+    """Keeps the pool of minted stamp codes full, so that a press takes one instead of making one."""
+
+    def __init__(self, engine: sa.Engine, pool: int) -> None:
+        self._engine, self._pool = engine, pool
+        self._wake = threading.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+
+    def run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                while not self._stopping and self._mint_some():
+                    pass
+            except sa.exc.OperationalError as error:
+                log.warning("no stamps minted", error=str(error.orig))  # a press mints what it needs itself
+            self._wake.wait(MINT_EVERY_S)
+
+    def _mint_some(self) -> bool:
+        with database.reading(self._engine) as conn:
+            missing = self._pool - stamps.pool_left(conn)
+        if missing <= 0:
+            return False
+        with self._engine.begin() as conn:
+            stamps.mint(conn, min(missing, MINTED_AT_ONCE), database.now())
+        return True
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, started: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._announce = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        threading.Thread(target=self._announce, daemon=True).start()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise CannotStart(f"the web pages cannot listen on {host}:{port}: {error.strerror}; try --http-port") from None
+    return listener
+
+
+def _first_account(engine: sa.Engine, data_dir: Path) -> Path | None:
+    """Give an empty service its first administrator; the password goes to a file that only its owner reads."""
+    path = data_dir / FIRST_SIGN_IN
+    with engine.begin() as conn:
+        if accounts.any_staff(conn):
+            return path if path.exists() else None
+        password = secrets.token_urlsafe(12)
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            out.write(f"admin\n{password}\n")
+        accounts.add(
+            conn,
+            name="admin",
+            display_name="Administrator",
+            role=Role.ADMIN,
+            password=password,
+            now=database.now(),
+        )
+    return path
+
+
+def _answers(engine: sa.Engine) -> bool:
+    try:
+        with database.reading(engine) as conn:
+            return conn.execute(sa.text("SELECT 1")).scalar() == 1
+    except sa.exc.OperationalError:
+        return False
+
+
+def set_up_logs(log_format: str) -> None:
+    """Structured logs on standard error: for people, or one JSON object a line."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("iso", utc=True),
+            structlog.processors.format_exc_info if log_format == "json" else _as_is,
+            structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _as_is(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return event
+
+
+def main() -> None:
+    settings = load()
+    if settings.broker_url is None:
+        sys.exit("cloud: DOMINO_BROKER_URL is not set; `domino serve` starts a broker of its own")
+    try:
+        run(settings, settings.broker_url.get_secret_value(), lambda ready: log.info("ready", url=ready.http_url))
+    except (CannotStart, ValueError) as error:
+        sys.exit(f"cloud: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The fleet's master key and the device keys derived from it (docs/wire-format.md, Keys)."""
+
+import os
+import secrets
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
+
+MASTER_KEY_BYTES = 32
+DEVICE_KEY_BYTES = 16
+LABEL = b"domino button key"
+
+
+class KeyFileError(ValueError):
+    """The master key file is missing, open to others, or does not hold 64 hex digits. Never quotes what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Derives every button's key; holds the one secret of the fleet and never shows it."""
+
+    master: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.master) != MASTER_KEY_BYTES:
+            raise KeyFileError(f"a master key has {MASTER_KEY_BYTES} bytes, not {len(self.master)}")
+
+    def device_key(self, device: int, generation: int) -> bytes:
+        """The 16-byte key of a button, by KBKDF-CMAC-AES256 in counter mode (NIST SP 800-108r1)."""
+        return _derive(self.master, device, generation)
+
+
+# The derivation costs 15 µs, a seal 1 µs: a burst from the same buttons should pay it once.
+@lru_cache(maxsize=65_536)
+def _derive(master: bytes, device: int, generation: int) -> bytes:
+    kdf = KBKDFCMAC(
+        algorithm=AES256,
+        mode=Mode.CounterMode,
+        length=DEVICE_KEY_BYTES,
+        rlen=4,
+        llen=4,
+        location=CounterLocation.BeforeFixed,
+        label=LABEL,
+        context=device.to_bytes(4, "big") + bytes([generation]),
+        fixed=None,
+    )
+    return kdf.derive(master)
+
+
+def read_keys(path: Path) -> Keys:
+    """The keys under the master key in `path`, 64 hex digits; raises `KeyFileError`."""
+    try:
+        if path.stat().st_mode & 0o077:
+            raise KeyFileError(f"{path} can be read by others than its owner: chmod 600 it, or make a new key")
+        return Keys(bytes.fromhex(path.read_text("ascii").strip()))
+    except OSError as error:
+        raise KeyFileError(f"the master key file {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        if isinstance(error, KeyFileError):
+            raise
+        raise KeyFileError(f"{path} does not hold a master key of {2 * MASTER_KEY_BYTES} hex digits") from None
+
+
+def make_keys(path: Path) -> Keys:
+    """The keys in `path`, made by the operating system's randomness where there is no such file yet (mode 0600)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return read_keys(path)
+    with os.fdopen(file, "w") as out:
+        out.write(secrets.token_hex(MASTER_KEY_BYTES) + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    return read_keys(path)

@@ -1,0 +1,129 @@
+"""An uplink: twelve sealed bytes, opened and read as docs/wire-format.md says.
+
+Whoever holds an `Uplink` holds a message whose seal was right: it came from the button, under that counter.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+
+from cloud.frames.model import Result
+
+SIZE = 12
+TAG_SIZE = 6
+UP = 0  # first byte of the nonce: the direction
+LOW_COUNTERS = 0x10000  # 16 of the counter's 32 bits travel
+MAX_COUNTER = 0xFFFFFFFF
+WINDOW_BEHIND = 1024  # counters; a week at the full daily budget of 140, longer than a kept press is retried
+
+
+class Kind(IntEnum):
+    PICKUP = 0
+    CANCEL = 1
+    ALIVE = 2
+    BOOT = 3
+    ASK = 4
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+class Rejected(Exception):
+    """A message ends here, with a named result and the reason in words."""
+
+    def __init__(self, result: Result, reason: str) -> None:
+        super().__init__(f"{result}: {reason}")
+        self.result = result
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The three bytes that travel in clear."""
+
+    version: int
+    key_generation: int
+    reserved: int
+    low_counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """A verified message of a button."""
+
+    device: int
+    key_generation: int
+    counter: int
+    kind: Kind
+    parcels: int
+    battery_mv: int
+    temperature_c: int
+    reset_cause: int
+    link_failures: int
+
+
+def read_header(data: bytes) -> Header:
+    """The clear part of twelve bytes; raises `Rejected` (malformed) for another size."""
+    if len(data) != SIZE:
+        raise Rejected(Result.MALFORMED, f"{len(data)} bytes; an uplink has {SIZE}")
+    return Header(data[0] >> 6, data[0] >> 4 & 3, data[0] & 15, int.from_bytes(data[1:3], "big"))
+
+
+def candidates(low_counter: int, last_counter: int) -> tuple[int, ...]:
+    """The 32-bit counters that end in `low_counter` and lie nearest to `last_counter`: ahead of it, then not ahead.
+
+    The nearest successor is the one LoRaWAN takes for its FCnt; the one behind is for a message that was overtaken.
+    Counters start at 1.
+
+    >>> candidates(2, last_counter=0), candidates(0, last_counter=65535), candidates(65535, last_counter=65536)
+    ((2,), (65536,), (131071, 65535))
+    """
+    ahead = last_counter + 1 + (low_counter - last_counter - 1) % LOW_COUNTERS
+    return tuple(counter for counter in (ahead, ahead - LOW_COUNTERS) if 1 <= counter <= MAX_COUNTER)
+
+
+def open_uplink(data: bytes, *, device: int, key: bytes, last_counter: int) -> Uplink:
+    """Open and read twelve bytes of `device`, whose highest accepted counter is `last_counter` (0: never heard).
+
+    Raises `Rejected`: malformed (size, version, reserved bits, kind, a pickup of nothing) or bad seal.
+    """
+    header = read_header(data)
+    if header.version != 0:
+        raise Rejected(Result.MALFORMED, f"version {header.version}; this format is version 0")
+    if header.reserved:
+        raise Rejected(Result.MALFORMED, f"reserved bits {header.reserved:04b} are set")
+    seal = AESCCM(key, tag_length=TAG_SIZE)
+    for counter in candidates(header.low_counter, last_counter):
+        try:
+            body = seal.decrypt(nonce(UP, device, counter), data[3:], data[:1])
+        except InvalidTag:
+            continue
+        return _read_body(int.from_bytes(body, "big"), device, header.key_generation, counter)
+    raise Rejected(Result.BAD_SEAL, "tag wrong: not sealed by this button's key under a counter near its last")
+
+
+def _read_body(bits: int, device: int, key_generation: int, counter: int) -> Uplink:
+    kind, parcels = bits >> 21, bits >> 18 & 7
+    if kind > max(Kind):
+        raise Rejected(Result.MALFORMED, f"kind {kind} does not exist")
+    if kind == Kind.PICKUP and not parcels:
+        raise Rejected(Result.MALFORMED, "a pickup of 0 parcels")
+    return Uplink(
+        device=device,
+        key_generation=key_generation,
+        counter=counter,
+        kind=Kind(kind),
+        parcels=parcels,
+        battery_mv=1800 + 50 * (bits >> 12 & 63),
+        temperature_c=(bits >> 6 & 63) - 20,
+        reset_cause=bits >> 3 & 7,
+        link_failures=bits & 7,
+    )
+
+
+def nonce(direction: int, device: int, counter: int) -> bytes:
+    """The 13 bytes of the CCM nonce: direction, device, full counter, zeros."""
+    return bytes([direction]) + device.to_bytes(4, "big") + counter.to_bytes(4, "big") + bytes(4)

@@ -1,0 +1,66 @@
+"""Runs the radio model against a broker: ``python -m simulator.radio --broker mqtt://127.0.0.1:1883``."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from urllib.parse import urlsplit
+
+from simulator.radio import model, service
+from simulator.radio.core import Core
+
+log = logging.getLogger("simulator.radio")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator.radio", description="A Sigfox network between air/ and sigfox/."
+    )
+    parser.add_argument("--broker", required=True, type=broker_address, metavar="URL", help="mqtt://HOST[:PORT]")
+    parser.add_argument("--stations", type=int, default=5, metavar="N")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same stations, places and losses")
+    parser.add_argument("--loss", type=float, default=0.0, metavar="P", help="a station misses a replica")
+    parser.add_argument("--duplicates", type=float, default=0.0, metavar="P", help="a message is delivered twice")
+    parser.add_argument("--max-delay-s", type=float, default=0.0, metavar="S", help="messages are late by up to this")
+    parser.add_argument("--station-down", action="append", default=[], metavar="ID", help="may be repeated")
+    parser.add_argument(
+        "--listen-s", type=float, default=25.0, metavar="S", help="a button waits this long for an answer"
+    )
+    parser.add_argument("--verbose", action="store_true", help="log every message")
+    options = parser.parse_args()
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    logging.getLogger("asyncio").setLevel(logging.INFO)
+    host, port = options.broker
+    try:
+        core = Core(
+            seed=options.seed,
+            stations=options.stations,
+            down=options.station_down,
+            impairments=model.Impairments(options.loss, options.duplicates, options.max_delay_s),
+            listen_s=options.listen_s,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        asyncio.run(service.serve(host, port, core, on_ready))
+    finally:
+        log.info("ended; %s", ", ".join(f"{name} {count}" for name, count in sorted(core.counters.items())))
+
+
+def on_ready() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+def broker_address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    if parts.scheme != "mqtt" or not parts.hostname or parts.username or parts.path.strip("/"):
+        raise argparse.ArgumentTypeError(f"a broker is mqtt://HOST[:PORT], not {url}")
+    return parts.hostname, parts.port or 1883
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The radio model on MQTT: it hears `air/`, delivers on `sigfox/`, and carries the answers back.
+
+A message stays the broker's until its last copy has its PUBACK; only then is it acknowledged on `air/`. So this process
+keeps nothing: each connection starts empty, whatever was in flight on the last one comes again from the persistent
+session, and a crash at any instant loses nothing. How much is in flight is the broker's to bound (`max_ack_pending`,
+`max_inflight_messages`), at the latest by the 65 535 packet ids of the protocol.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from simulator.radio import model
+from simulator.radio.core import Core
+
+log = logging.getLogger(__name__)
+
+CLIENT_ID = "domino-radio"
+SUBSCRIPTIONS = [("air/+/up", 1), ("sigfox/+/down", 1)]
+KEEPALIVE_S = 30
+FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.1, 5.0
+
+
+@dataclass(slots=True)
+class Held:
+    """A message that the broker keeps until its copies are acknowledged."""
+
+    mid: int
+    copies_due: int = 0
+
+
+async def serve(host: str, port: int, core: Core, on_ready: Callable[[], None]) -> None:
+    """Runs until SIGTERM or SIGINT, over as many connections as it takes; `on_ready` is called at each subscription."""
+    loop = asyncio.get_running_loop()
+    stop = loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: stop.done() or stop.set_result(None))
+    back_off_s = FIRST_BACK_OFF_S
+    while not stop.done():
+        if await Connection(core, on_ready).run(host, port, stop):
+            back_off_s = FIRST_BACK_OFF_S
+        await asyncio.wait([stop], timeout=back_off_s)
+        back_off_s = min(2 * back_off_s, LONGEST_BACK_OFF_S)
+
+
+class Connection:
+    """One connection to the broker, from CONNECT to its end, and all that is in flight on it."""
+
+    def __init__(self, core: Core, on_ready: Callable[[], None]) -> None:
+        self._core = core
+        self._on_ready = on_ready
+        self._was_ready = False
+        self._held: dict[int, Held] = {}  # by the packet id of the message that came in
+        self._copies: dict[int, Held] = {}  # by the packet id of the copy that went out
+        loop = self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = loop.create_future()
+        loop.set_exception_handler(self._on_bug)
+
+        client = self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, CLIENT_ID, clean_session=False, protocol=mqtt.MQTTv311, manual_ack=True
+        )
+        client.max_inflight_messages = 0  # unlimited: the broker limits what we hold, and with it what we send
+        client.on_socket_open = self._on_socket_open
+        client.on_socket_close = self._on_socket_close
+        client.on_socket_register_write = self._on_socket_register_write
+        client.on_socket_unregister_write = self._on_socket_unregister_write
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+
+    async def run(self, host: str, port: int, stop: asyncio.Future[None]) -> bool:
+        """Serves until the connection ends or `stop` is done; whether it ever was subscribed."""
+        try:
+            self._client.connect(host, port, KEEPALIVE_S)
+        except OSError as error:
+            log.warning("no broker at %s:%d: %s", host, port, error)
+            return False
+        while not (stop.done() or self._ended.done()):
+            await asyncio.wait([stop, self._ended], timeout=1, return_when=asyncio.FIRST_COMPLETED)
+            self._client.loop_misc()  # pings, and notices a broker that is silent
+        if not self._ended.done():
+            self._client.disconnect()
+            await asyncio.wait([self._ended], timeout=1)
+        if self._ended.done():
+            self._ended.result()
+        return self._was_ready
+
+    def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Ends the process with the bug's traceback; the message that met it stays unacknowledged."""
+        if self._ended.done():
+            loop.default_exception_handler(context)
+        else:
+            self._ended.set_exception(context.get("exception") or RuntimeError(context["message"]))
+
+    def _on_socket_open(self, client: mqtt.Client, _data: Any, sock: Any) -> None:
+        self._loop.add_reader(sock, client.loop_read)
+
+    def _on_socket_close(self, _client: Any, _data: Any, sock: Any) -> None:
+        self._loop.remove_reader(sock)
+
+    def _on_socket_register_write(self, client: mqtt.Client, _data: Any, sock: Any) -> None:
+        self._loop.add_writer(sock, client.loop_write)
+
+    def _on_socket_unregister_write(self, _client: Any, _data: Any, sock: Any) -> None:
+        self._loop.remove_writer(sock)
+
+    def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if not reason.is_failure:
+            client.subscribe(SUBSCRIPTIONS)  # also into a session that has them: the broker may have lost its store
+
+    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            raise RuntimeError(f"the broker refuses the subscription to one of {SUBSCRIPTIONS}")
+        self._was_ready = True
+        log.info("subscribed")
+        self._on_ready()
+
+    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        log.info("disconnected: %s", reason)
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if message.dup and message.mid in self._held:
+            return  # nats-server repeats after `ack_wait` what is still on its way here
+        held = Held(message.mid)
+        if message.qos:
+            self._held[message.mid] = held
+        self._core.counters["received"] += 1
+        try:
+            self._carry(message, held)
+        except model.Refused as refused:
+            self._core.counters["refused"] += 1
+            log.warning("refused: %s", refused)
+        self._acknowledge(held)
+
+    def _carry(self, message: mqtt.MQTTMessage, held: Held) -> None:
+        try:
+            link, device_id, _direction = message.topic.split("/")
+        except UnicodeDecodeError:
+            raise model.Refused("a topic is UTF-8") from None
+        payload, now_s = bytes(message.payload), time.monotonic()
+        if link == "air":
+            deliveries = self._core.uplink(device_id, payload, monotonic_s=now_s, unix_s=time.time())
+            held.copies_due = len(deliveries)
+            for delivery in deliveries:
+                if delivery.delay_s:
+                    self._loop.call_later(delivery.delay_s, self._send, f"sigfox/{device_id}/up", delivery.body, held)
+                else:
+                    self._send(f"sigfox/{device_id}/up", delivery.body, held)
+        elif data := self._core.downlink(device_id, payload, monotonic_s=now_s):
+            held.copies_due = 1
+            self._send(f"air/{device_id}/down", data, held)
+
+    def _send(self, topic: str, payload: bytes, held: Held) -> None:
+        if self._ended.done():
+            return  # a late delivery of a connection that is gone; the message comes again on the next
+        sent = self._client.publish(topic, payload, qos=1)
+        if sent.rc != mqtt.MQTT_ERR_SUCCESS:
+            raise RuntimeError(f"publish failed: {mqtt.error_string(sent.rc)}")
+        self._copies[sent.mid] = held
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
+        held = self._copies.pop(mid)
+        held.copies_due -= 1
+        self._core.counters["delivered"] += 1
+        self._acknowledge(held)
+
+    def _acknowledge(self, held: Held) -> None:
+        """Once, when nothing is due any more, and never a later message that got the same packet id."""
+        if held.copies_due == 0 and self._held.get(held.mid) is held:
+            del self._held[held.mid]
+            self._client.ack(held.mid, qos=1)

@@ -1,0 +1,152 @@
+"""`domino button`: the fleet from the command line, and a press of a button that has no board yet."""
+
+import secrets
+from collections.abc import Iterator
+from typing import Annotated
+
+import sqlalchemy as sa
+import typer
+from rich.table import Table
+from simulator.board.vm import Board
+
+import cloud.fleet.store as fleet
+from cloud import database
+from cloud.fleet.claims import new_claim_code
+from cloud.fleet.model import Button, Exists, format_id
+from cloud.ingest.keys import KeyFileError, make_keys
+from cloud.settings import Settings
+from tools.serve import running
+from tools.terminal import (
+    AsJson,
+    DatabaseUrl,
+    DataDir,
+    Failure,
+    console,
+    device_id,
+    open_database,
+    print_json,
+    settings,
+)
+
+app = typer.Typer(help="The buttons of the fleet.", no_args_is_help=True)
+Id = Annotated[int, typer.Argument(parser=device_id, metavar="ID", help="The button's id, 8 hex digits.")]
+
+
+@app.command()
+def add(
+    device: Annotated[
+        int | None, typer.Argument(parser=device_id, metavar="[ID]", help="8 hex digits; a free one if not given.")
+    ] = None,
+    place: Annotated[str | None, typer.Option(help='Where it hangs, e.g. "35 Rennes".')] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a button into the fleet. Its claim code is shown this once; its key never."""
+    engine = open_database(data_dir, database_url)
+    code = new_claim_code()
+    try:
+        with engine.begin() as conn:
+            button = fleet.add(conn, id=_free_id(device), place=place, claim_code=code, now=database.now())
+    except Exists as error:
+        raise Failure(str(error)) from None
+    if as_json:
+        print_json({"id": format_id(button.id), "claim_code": code, "key_generation": button.key_generation})
+    else:
+        console.print(
+            f"button     [bold]{format_id(button.id)}[/]\nclaim code [bold]{code}[/]  [dim]print it on the card[/]"
+        )
+
+
+def _free_id(device: int | None) -> int:
+    return secrets.randbits(32) if device is None else device
+
+
+@app.command("list")
+def list_(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """The buttons, last heard first."""
+    with database.reading(open_database(data_dir, database_url)) as conn:
+        buttons = fleet.newest(conn, 1000)
+    if as_json:
+        print_json([_fields(button) for button in buttons])
+        return
+    if not buttons:
+        console.print("no buttons yet: `domino button add` takes one into the fleet")
+        return
+    table = Table(box=None, header_style="dim")
+    for title in ("button", "place", "state", "claimed", "last heard", "counter", "battery"):
+        table.add_column(title)
+    for button in buttons:
+        heard = button.last_seen_at.isoformat(" ", "seconds") if button.last_seen_at else "never"
+        battery = f"{button.battery_mv} mV" if button.battery_mv else "—"
+        claimed = "yes" if button.owner_id else "no"
+        table.add_row(
+            format_id(button.id), button.place or "—", button.state, claimed, heard, str(button.last_counter), battery
+        )
+    console.print(table)
+
+
+def _fields(button: Button) -> dict[str, object]:
+    return {
+        "id": format_id(button.id),
+        "place": button.place,
+        "state": button.state,
+        "key_generation": button.key_generation,
+        "claimed": button.owner_id is not None,
+        "last_seen_at": button.last_seen_at.isoformat() if button.last_seen_at else None,
+        "last_counter": button.last_counter,
+        "battery_mv": button.battery_mv,
+        "temperature_c": button.temperature_c,
+    }
+
+
+@app.command()
+def press(
+    device: Id,
+    clicks: Annotated[int, typer.Option(min=1, max=7, help="How many parcels.")] = 1,
+    cancel: Annotated[bool, typer.Option("--cancel", help="A long press: take the open request back.")] = False,
+    ask: Annotated[bool, typer.Option("--ask", help="Clicks, then hold: what became of my request?")] = False,
+    mqtt_port: Annotated[
+        int | None, typer.Option(help="The broker's port; default: the running `domino serve`'s.")
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Press a button: the real firmware on a stand-in board, against the running service."""
+    chosen = settings(data_dir=data_dir, database_url=database_url)
+    engine = open_database(data_dir, database_url)
+    port = mqtt_port or running(chosen.data_dir).mqtt_port
+    board = open_board(engine, chosen, device, port)
+    steps: dict[str, str] = {}
+    for step, value in press_board(board, clicks=clicks, cancel=cancel, ask=ask):
+        steps[step] = value
+        if not as_json:
+            console.print(f"[dim]{step:10}[/] {value}")
+    if as_json:
+        print_json(steps)
+    if steps.get("link", "").startswith("failed"):
+        raise Failure("the press was not radiated", 3)
+
+
+def open_board(engine: sa.Engine, chosen: Settings, device: int, mqtt_port: int) -> Board:
+    """The stand-in board of `device`, provisioned on first use as flashing does it, in the data folder.
+
+    Raises `Failure` for a button that is not in the fleet.
+    """
+    with database.reading(engine) as conn:
+        button = fleet.find(conn, device)
+    if button is None:
+        raise Failure(f"button {format_id(device)} is not in the fleet: `domino button add {format_id(device)}`")
+    try:
+        key = make_keys(chosen.master_key).device_key(button.id, button.key_generation)
+    except KeyFileError as error:
+        raise Failure(str(error)) from None
+    board = Board(chosen.data_dir / "boards" / format_id(device))
+    board.provision(button.id, key, button.key_generation, "127.0.0.1", mqtt_port, counter=button.last_counter)
+    return board
+
+
+def press_board(board: Board, *, clicks: int = 1, cancel: bool = False, ask: bool = False) -> Iterator[tuple[str, str]]:
+    """Press and yield the firmware's own console log, (step, value), as it comes."""
+    raise NotImplementedError

