@@ -8,9 +8,10 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import prometheus_client
 import sqlalchemy as sa
@@ -53,8 +54,16 @@ class Ready:
 Announce = Callable[[Ready], None]
 
 
-def run(settings: Settings, broker_url: str, announce: Announce) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` is called once everything answers. Raises `CannotStart`."""
+def run(
+    settings: Settings,
+    broker_url: str,
+    announce: Announce,
+    beside: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
+) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` is called once everything answers. Raises `CannotStart`.
+
+    `beside` names the processes that run with this one, for /health: each says whether it is well.
+    """
     set_up_logs(settings.log_format)
     listener = _listen(settings.host, settings.http_port)
     port: int = listener.getsockname()[1]
@@ -76,7 +85,11 @@ def run(settings: Settings, broker_url: str, announce: Announce) -> None:
     app = create_app(
         engine=engine,
         bell=bell,
-        health=lambda: {"database": _answers(engine), "broker": inlet.connected},
+        health=lambda: {
+            "database": _answers(engine),
+            "broker": inlet.connected,
+            **{name: is_well() for name, is_well in beside.items()},
+        },
         registry=registry,
     )
     threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in (inlet, minter)]

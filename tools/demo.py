@@ -1,8 +1,7 @@
 """`domino demo`: one press, followed from the click to the light, on real parts."""
 
-import json
 import secrets
-import subprocess
+import socket
 import sys
 import tempfile
 import time
@@ -26,15 +25,14 @@ from cloud.__main__ import FIRST_SIGN_IN
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import format_id
 from tools.buttons import open_board, press_board
-from tools.children import child, free_port
-from tools.serve import HttpPort, MqttPort, Running
+from tools.children import NotStarted, started
+from tools.serve import HttpPort, MqttPort, Running, running
 from tools.terminal import AsJson, DataDir, Failure, console, print_json, settings
 
 BUTTON = 0x00D1F3A7
 PLACE = "35 Rennes"
 CUSTOMER = "claire.morvan@example.org"
 CUSTOMER_SIGN_IN = "demo-customer.txt"  # in the data folder, mode 0600
-START_S = 60  # a first start on a slow machine; the usual one takes two seconds
 FRAME_S = 15  # from radiated to seen in the log
 LIGHTS = {
     "accepted": "green: the request was taken",
@@ -93,37 +91,44 @@ def _press_on_enter(service: Service) -> None:
 
 @contextmanager
 def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, quiet: bool) -> Iterator[Service]:
-    """`domino serve` as a child, ready to be used; ports that are taken are replaced by free ones."""
+    """`domino serve` as a child, ready to be used; where a port is not given and taken, a free one is found."""
     data_dir.mkdir(parents=True, exist_ok=True)
     chosen = settings(data_dir=data_dir)
-    http_port = free_port(chosen.http_port) if http_port is None else http_port
-    mqtt_port = free_port(chosen.mqtt_port) if mqtt_port is None else mqtt_port
+    ports = {
+        "--http-port": _usable(chosen.http_port) if http_port is None else http_port,
+        "--mqtt-port": _usable(chosen.mqtt_port) if mqtt_port is None else mqtt_port,
+    }
     if not quiet:
         console.print(f"[dim]starting broker, radio model, ingest and web in {data_dir} …[/]", soft_wrap=True)
-    arguments = ["--data-dir", str(data_dir), "--http-port", str(http_port), "--mqtt-port", str(mqtt_port), "--json"]
-    log_path = data_dir / "serve.log"
-    with (
-        log_path.open("w") as log,
-        child([sys.executable, "-m", "tools.main", "serve", *arguments], stdout=subprocess.PIPE, stderr=log) as process,
-    ):
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise Failure(f"the service did not start: {_last_line(log_path)}")
-        said = json.loads(line)
-        running = Running(said["pid"], said["http_url"], said["mqtt_port"])
-        engine = database.connect(chosen.database)
-        with engine.begin() as conn:
-            token = accounts.create_token(conn, name="domino demo", role=Role.VIEWER, now=database.now())
-        headers = {"Authorization": f"Bearer {token}"}
-        with httpx.Client(base_url=running.http_url, headers=headers) as api:
-            yield Service(running, data_dir, engine, api)
-        engine.dispose()
+    command = [sys.executable, "-m", "tools.main", "serve", "--json", "--data-dir", str(data_dir.resolve())]
+    command += [str(word) for option in ports.items() for word in option]
+    try:
+        with started("domino serve", command, data_dir / "serve.log", _is_announced):
+            engine = database.connect(chosen.database)
+            with engine.begin() as conn:
+                token = accounts.create_token(conn, name="domino demo", role=Role.VIEWER, now=database.now())
+            where = running(data_dir)
+            headers = {"Authorization": f"Bearer {token}"}
+            with httpx.Client(base_url=where.http_url, headers=headers, timeout=FRAME_S) as api:
+                yield Service(where, data_dir, engine, api)
+            engine.dispose()
+    except NotStarted as error:
+        raise Failure(str(error)) from None
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text().strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+def _is_announced(log: str) -> bool:
+    return any(line.startswith('{"pid"') for line in log.splitlines())
+
+
+def _usable(port: int) -> int:
+    """`port` if nobody listens there, else 0, which means a free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
 
 
 def _provision(engine: sa.Engine, data_dir: Path) -> None:

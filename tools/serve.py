@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import typer
 import cloud.__main__ as cloud  # the composition root
 from cloud.ingest.keys import KeyFileError
 from cloud.settings import Settings
-from tools.children import CannotStart, InUse, broker, locked, radio
+from tools.children import InUse, NotStarted, broker, locked, radio
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json, settings
 
 RUNNING = "running.json"  # in the data folder while the service runs: where it is reached
@@ -63,17 +63,21 @@ def command(
     try:
         with ExitStack() as parts:
             parts.enter_context(locked(chosen.data_dir))
+            beside: dict[str, Callable[[], bool]] = {}
             own_port = None
             if chosen.broker_url:
                 url = chosen.broker_url.get_secret_value()
             else:
-                own = parts.enter_context(broker(chosen.data_dir, chosen.mqtt_port))
+                own = parts.enter_context(broker(chosen.data_dir, chosen.mqtt_port, chosen.data_dir / "nats.log"))
                 url, own_port = own.url, own.port
             if with_radio:
-                parts.enter_context(radio(url, chosen.data_dir, stations=stations, seed=seed, loss=loss))
+                log = chosen.data_dir / "radio.log"
+                beside["radio"] = parts.enter_context(
+                    radio(url, log_file=log, stations=stations, seed=seed, loss=loss)
+                ).is_running
             announce = parts.enter_context(_announcing(chosen, own_port, as_json))
-            cloud.run(chosen, url, announce)
-    except (InUse, CannotStart, cloud.CannotStart, KeyFileError) as error:
+            cloud.run(chosen, url, announce, beside)
+    except (InUse, NotStarted, cloud.CannotStart, KeyFileError) as error:
         raise Failure(str(error)) from None
 
 

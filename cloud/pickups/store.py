@@ -1,8 +1,30 @@
 """Pickup orders and their history in SQL."""
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
 import sqlalchemy as sa
 
-from cloud.database import BigId, Instant, metadata
+import cloud.stamps.store as stamps
+from cloud.database import BigId, Instant, insert, metadata
+from cloud.fleet.model import format_id
+from cloud.fleet.store import buttons
+from cloud.pickups.model import (
+    AFTER,
+    MAX_PARCELS,
+    OPEN,
+    Event,
+    NotFound,
+    Pickup,
+    PickupEvent,
+    Press,
+    Requested,
+    State,
+    WrongState,
+)
+from cloud.places.model import Address
 
 pickups = sa.Table(
     "pickups",
@@ -18,12 +40,15 @@ pickups = sa.Table(
     sa.Column("changed_at", Instant, nullable=False),
 )
 # A press makes the button's open request or joins it: the database holds that there is one at most.
+_IS_REQUESTED = sa.text(
+    "state = 'requested'"
+)  # as text: ON CONFLICT finds the index by its very condition, without parameters
 sa.Index(
     "uq_pickups_open_request",
     pickups.c.button_id,
     unique=True,
-    sqlite_where=pickups.c.state == "requested",
-    postgresql_where=pickups.c.state == "requested",
+    sqlite_where=_IS_REQUESTED,
+    postgresql_where=_IS_REQUESTED,
 )
 
 pickup_events = sa.Table(
@@ -36,3 +61,157 @@ pickup_events = sa.Table(
     sa.Column("state", sa.Text, nullable=False),  # the state it led to
     sa.Column("actor", sa.Text, nullable=False),  # "button 0012AB34", "customer c.morvan@example.org", "staff admin"
 )
+
+
+def request(conn: sa.Connection, presses: Sequence[Press], now: datetime) -> list[Requested]:
+    """For each press, in their order, the open request of its button that it made or joined, and its stamp."""
+    if not presses:
+        return []
+    parcels: Counter[int] = Counter()
+    for press in presses:
+        parcels[press.button_id] += press.parcels
+    upsert = insert(conn, pickups)
+    both = pickups.c.parcels + upsert.excluded.parcels
+    upsert = upsert.on_conflict_do_update(
+        index_elements=[pickups.c.button_id],
+        index_where=_IS_REQUESTED,
+        set_={"parcels": sa.case((both > MAX_PARCELS, MAX_PARCELS), else_=both), "changed_at": now},
+    ).returning(pickups.c.button_id, pickups.c.id)
+    made_or_joined = conn.execute(
+        upsert.values(state=State.REQUESTED, requested_at=now, changed_at=now),
+        # In the buttons' order, so that two workers with the same buttons wait for each other and never in a ring.
+        [{"button_id": button, "parcels": min(count, MAX_PARCELS)} for button, count in sorted(parcels.items())],
+    )
+    ids = {row.button_id: row.id for row in made_or_joined}
+
+    # A request and its stamp are committed together: one without a stamp was made just now.
+    codes = stamps.codes_of(conn, list(ids.values()))
+    new = {pickup_id for pickup_id in ids.values() if pickup_id not in codes}
+    codes |= stamps.reserve(conn, sorted(new), now)
+
+    requested = []
+    for press in presses:
+        pickup_id = ids[press.button_id]
+        requested.append(Requested(pickup_id, pickup_id in new, codes[pickup_id]))
+        new.discard(pickup_id)  # a second press of the batch joins the first
+    conn.execute(
+        pickup_events.insert().values(at=now, state=State.REQUESTED),
+        [
+            {
+                "pickup_id": result.pickup_id,
+                "event": Event.PRESSED if result.is_new else Event.JOINED,
+                "actor": _button(press.button_id),
+            }
+            for press, result in zip(presses, requested, strict=True)
+        ],
+    )
+    return requested
+
+
+def cancel_newest(conn: sa.Connection, button_id: int, now: datetime) -> Pickup | None:
+    """The button's long press takes back its open request, else its newest confirmed pickup not yet on a round."""
+    pickup_id = conn.scalar(
+        sa.select(pickups.c.id)
+        .where(pickups.c.button_id == button_id, pickups.c.state.in_(_moves(Event.CANCELLED)))
+        .order_by(pickups.c.id.desc())  # a button has one request at most, so an open one is newer than all confirmed
+        .limit(1)
+        .with_for_update()
+    )
+    return None if pickup_id is None else cancel(conn, pickup_id, _button(button_id), now)
+
+
+def cancel(conn: sa.Connection, pickup_id: int, actor: str, now: datetime) -> Pickup:
+    """Voids the stamp too. Raises `NotFound` and `WrongState`."""
+    pickup = _move(conn, pickup_id, Event.CANCELLED, actor, now)
+    stamps.void(conn, pickup_id, now)
+    return pickup
+
+
+def confirm(conn: sa.Connection, pickup_id: int, address: Address, actor: str, now: datetime) -> Pickup:
+    """The stamp goes live too. Raises `NotFound` and `WrongState`."""
+    pickup = _move(conn, pickup_id, Event.CONFIRMED, actor, now, addressee=address.lines)
+    stamps.go_live(conn, pickup_id, now)
+    return pickup
+
+
+def _move(conn: sa.Connection, pickup_id: int, event: Event, actor: str, now: datetime, **changes: Any) -> Pickup:
+    """One compare-and-set by the table, so that of two who move a pickup at once one is told `WrongState`."""
+    moves = _moves(event)
+    row = conn.execute(
+        pickups.update()
+        .where(pickups.c.id == pickup_id, pickups.c.state.in_(moves))
+        .values(state=sa.case(moves, value=pickups.c.state), changed_at=now, **changes)
+        .returning(pickups)
+    ).one_or_none()
+    if row is None:
+        pickup = find(conn, pickup_id)
+        if pickup is None:
+            raise NotFound(pickup_id)
+        raise WrongState(pickup.state, event)
+    conn.execute(pickup_events.insert().values(pickup_id=pickup_id, at=now, event=event, state=row.state, actor=actor))
+    return _pickup(row)
+
+
+def _moves(event: Event) -> dict[State, State]:
+    return {before: after for (before, cause), after in AFTER.items() if cause is event and before is not None}
+
+
+def _button(button_id: int) -> str:
+    return f"button {format_id(button_id)}"
+
+
+def find(conn: sa.Connection, pickup_id: int) -> Pickup | None:
+    return next(_read(conn, sa.select(pickups).where(pickups.c.id == pickup_id)), None)
+
+
+def newest(conn: sa.Connection, limit: int = 50, state: State | None = None, before: int | None = None) -> list[Pickup]:
+    """Newest first; the next page is `before` the last id of this one."""
+    query = sa.select(pickups).order_by(pickups.c.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(pickups.c.state == state)
+    if before is not None:
+        query = query.where(pickups.c.id < before)
+    return list(_read(conn, query))
+
+
+def latest_of_button(conn: sa.Connection, button_id: int) -> Pickup | None:
+    """The button's newest open pickup; where none is open, its newest."""
+    is_open = pickups.c.state.in_(OPEN)
+    query = sa.select(pickups).where(pickups.c.button_id == button_id).order_by(is_open.desc(), pickups.c.id.desc())
+    return next(_read(conn, query.limit(1)), None)
+
+
+def of_owner(conn: sa.Connection, owner_id: int) -> list[Pickup]:
+    """Of all buttons that the account owns, newest first."""
+    query = sa.select(pickups).join(buttons).where(buttons.c.owner_id == owner_id).order_by(pickups.c.id.desc())
+    return list(_read(conn, query))
+
+
+def events(conn: sa.Connection, pickup_id: int) -> list[PickupEvent]:
+    """The pickup's history, oldest first."""
+    rows = conn.execute(
+        sa.select(pickup_events).where(pickup_events.c.pickup_id == pickup_id).order_by(pickup_events.c.id)
+    )
+    return [PickupEvent(row.at, Event(row.event), State(row.state), row.actor) for row in rows]
+
+
+def count_by_state(conn: sa.Connection) -> dict[State, int]:
+    """Every state is there, if only with 0."""
+    rows = conn.execute(sa.select(pickups.c.state, sa.func.count().label("pickups")).group_by(pickups.c.state))
+    return dict.fromkeys(State, 0) | {State(row.state): row.pickups for row in rows}
+
+
+def _read(conn: sa.Connection, query: sa.Select[Any]) -> Iterator[Pickup]:
+    return map(_pickup, conn.execute(query))
+
+
+def _pickup(row: sa.Row[Any]) -> Pickup:
+    return Pickup(
+        id=row.id,
+        button_id=row.button_id,
+        state=State(row.state),
+        parcels=row.parcels,
+        addressee=None if row.addressee is None else Address(tuple(row.addressee)),
+        requested_at=row.requested_at,
+        changed_at=row.changed_at,
+    )

@@ -1,0 +1,188 @@
+"""The web application: its parts put together, and what holds for every answer of it."""
+
+import http
+from collections.abc import Callable, Mapping
+from math import ceil
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import prometheus_client
+import sqlalchemy as sa
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import cloud.accounts.model
+import cloud.accounts.pages
+import cloud.console.api
+import cloud.console.pages
+import cloud.fleet.model
+import cloud.fleet.pages
+import cloud.pickups.model
+import cloud.pickups.pages
+import cloud.places.model
+import cloud.stamps.model
+from cloud import database, live, pages
+from cloud.accounts.attempts import Attempts
+from cloud.accounts.model import SignInNeeded, TokenNeeded, TooManyAttempts
+
+BODY_LIMIT = 1_000_000  # bytes
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+TOLD = frozenset({400, 403, 404, 409, 413, 429, 500})  # statuses that have words of their own on the error page
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    # Not no-referrer: with that a browser also hides the Origin of our own forms, which is what we check.
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",  # pages carry names and addresses; static files say otherwise
+}
+
+# The one place where errors of the domain meet HTTP.
+STATUS: dict[type[Exception], int] = {
+    cloud.accounts.model.TokenNeeded: 401,
+    cloud.accounts.model.Forbidden: 403,
+    cloud.accounts.model.Exists: 409,
+    cloud.accounts.model.PasswordRefused: 422,
+    cloud.accounts.model.TooManyAttempts: 429,
+    cloud.fleet.model.Exists: 409,
+    cloud.pickups.model.NotFound: 404,
+    cloud.pickups.model.WrongState: 409,
+    cloud.places.model.AddressError: 422,
+    cloud.stamps.model.WrongState: 409,
+}
+
+
+def create_app(
+    *,
+    engine: sa.Engine,
+    bell: live.Bell,
+    health: Callable[[], dict[str, bool]],
+    registry: prometheus_client.CollectorRegistry,
+    vendor: Path,
+    downlink: Callable[..., Any] | None = None,
+) -> FastAPI:
+    app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
+    app.state.engine = engine
+    app.state.bell = bell
+    app.state.attempts = Attempts()
+    app.state.downlink = downlink
+    for feature in (cloud.accounts, cloud.fleet, cloud.pickups, cloud.console):
+        app.include_router(feature.pages.router, include_in_schema=False)
+    app.include_router(cloud.console.api.router, prefix="/api")
+    app.mount("/static/vendor", StaticFiles(directory=vendor, check_dir=False))
+    app.mount("/static", StaticFiles(directory=pages.STATIC))
+
+    @app.get("/health", include_in_schema=False)
+    def tell_health() -> JSONResponse:
+        parts = health()
+        well = all(parts.values())
+        said = {part: "up" if up else "down" for part, up in parts.items()}
+        return JSONResponse({"status": "up" if well else "down", "parts": said}, 200 if well else 503)
+
+    @app.get("/metrics", include_in_schema=False)
+    def tell_metrics() -> Response:
+        return Response(prometheus_client.generate_latest(registry), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
+    for error in (*STATUS, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(error, _tell_error)
+    app.add_middleware(Gate)
+    return app
+
+
+def _ask_to_sign_in(request: Request, _error: Exception) -> Response:
+    if request.method not in SAFE_METHODS:
+        return RedirectResponse("/sign-in", 303)
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/sign-in?next={quote(asked, safe='/')}", 303)
+
+
+def _tell_error(request: Request, error: Exception) -> Response:
+    """Every error as a page in the look, or as JSON under /api."""
+    headers: Mapping[str, str] | None = None
+    if isinstance(error, HTTPException):
+        status, message, headers = error.status_code, error.detail, error.headers
+    elif isinstance(error, RequestValidationError):
+        # Where and what, never the value itself: it may be a password.
+        status = 404 if any(fault["loc"][0] == "path" for fault in error.errors()) else 422
+        message = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+    else:
+        status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+        message = str(error) if status < 500 else "Something failed here. It is in the log."
+    if isinstance(error, TokenNeeded):
+        headers = {"www-authenticate": "Bearer"}
+    if isinstance(error, TooManyAttempts):
+        headers = {"retry-after": str(ceil((error.again_at - database.now()).total_seconds()))}
+    if request.url.path.startswith("/api/"):
+        code = http.HTTPStatus(status).name.lower()
+        answer: Response = JSONResponse({"error": {"code": code, "message": message}}, status)
+    else:
+        told = status if status in TOLD else status // 100 * 100
+        context = {"status": status, "told": told, "message": message, "again_at": getattr(error, "again_at", None)}
+        answer = pages.render(request, "error.html", lang=pages.language(request), here="/", **context)
+    answer.headers.update({**HEADERS, **(headers or {})})  # a 500 is answered outside of Gate
+    return answer
+
+
+class Gate:
+    """What holds for every request before it is looked at, and for every answer before it leaves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        taken = 0
+
+        async def receive_limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > BODY_LIMIT:
+                raise _TOO_LARGE
+            return message
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if request.url.path.startswith("/static/"):
+                    headers.setdefault("cache-control", "no-cache")  # kept, and asked for by its ETag
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        if _is_foreign(request.method, request.headers):
+            await _tell_error(request, _FOREIGN)(scope, receive, send_with_headers)
+        elif int(request.headers.get("content-length", "0")) > BODY_LIMIT:
+            await _tell_error(request, _TOO_LARGE)(scope, receive, send_with_headers)
+        else:
+            await self.app(scope, receive_limited, send_with_headers)
+
+
+_TOO_LARGE = HTTPException(413, f"A request has at most {BODY_LIMIT} bytes.")
+_FOREIGN = HTTPException(403, "The form came from another site.")
+
+
+def _is_foreign(method: str, headers: Headers) -> bool:
+    """Whether another site made the browser send this. Who sends neither header is no browser and has no cookies."""
+    if method in SAFE_METHODS:
+        return False
+    if site := headers.get("sec-fetch-site"):
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()

@@ -1,0 +1,3 @@
+from tests.cloud.stamps.conftest import engine
+
+__all__ = ["engine"]

@@ -1,0 +1,290 @@
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from cloud import database
+from cloud.accounts.store import accounts
+from cloud.fleet.store import buttons
+from cloud.pickups import store
+from cloud.pickups.model import AFTER, Event, NotFound, Pickup, PickupEvent, Press, State, WrongState
+from cloud.places.model import Address
+from cloud.stamps import store as stamps
+from cloud.stamps.model import State as Stamp
+
+NOW = datetime(2026, 3, 2, 7, 30, tzinfo=UTC)
+LATER = datetime(2026, 3, 2, 7, 45, tzinfo=UTC)
+BUTTON, OTHER = 0x12AB34, 0xFFFFFFFF
+CLAIRE = Address.of(["Mme Claire Morvan", "", "", "12 rue de l'Église", "", "35400 Saint-Malo"])
+
+
+@pytest.fixture
+def conn(engine: sa.Engine):
+    with engine.begin() as conn:
+        add_buttons(conn)
+        yield conn
+
+
+def add_buttons(conn: sa.Connection) -> None:
+    conn.execute(buttons.insert(), [{"id": id, "state": "active", "created_at": NOW} for id in (BUTTON, OTHER)])
+
+
+def press(conn: sa.Connection, button: int = BUTTON, parcels: int = 1) -> int:
+    return store.request(conn, [Press(button, parcels)], NOW)[0].pickup_id
+
+
+def set_state(conn: sa.Connection, pickup_id: int, state: State) -> None:
+    conn.execute(store.pickups.update().where(store.pickups.c.id == pickup_id).values(state=state))
+
+
+def found(conn: sa.Connection, pickup_id: int) -> Pickup:
+    pickup = store.find(conn, pickup_id)
+    assert pickup is not None
+    return pickup
+
+
+def stamp_state(conn: sa.Connection, pickup_id: int) -> Stamp:
+    stamp = stamps.of_pickup(conn, pickup_id)
+    assert stamp is not None
+    return stamp.state
+
+
+def test_a_press_makes_a_request_with_a_reserved_stamp(conn: sa.Connection) -> None:
+    [requested] = store.request(conn, [Press(BUTTON, 2)], NOW)
+    assert requested.is_new
+    assert found(conn, requested.pickup_id) == Pickup(requested.pickup_id, BUTTON, State.REQUESTED, 2, None, NOW, NOW)
+    stamp = stamps.find(conn, requested.stamp)
+    assert stamp is not None
+    assert (stamp.state, stamp.pickup_id) == (Stamp.RESERVED, requested.pickup_id)
+    assert store.events(conn, requested.pickup_id) == [
+        PickupEvent(NOW, Event.PRESSED, State.REQUESTED, "button 0012AB34")
+    ]
+
+
+def test_a_second_press_joins_the_open_request_and_adds_its_parcels(conn: sa.Connection) -> None:
+    [first] = store.request(conn, [Press(BUTTON, 2)], NOW)
+    [second] = store.request(conn, [Press(BUTTON, 3)], LATER)
+    assert (second.pickup_id, second.is_new, second.stamp) == (first.pickup_id, False, first.stamp)
+    pickup = found(conn, first.pickup_id)
+    assert (pickup.parcels, pickup.requested_at, pickup.changed_at) == (5, NOW, LATER)
+    assert [event.event for event in store.events(conn, first.pickup_id)] == [Event.PRESSED, Event.JOINED]
+
+
+def test_presses_of_one_batch_make_one_request_a_button_and_are_answered_in_order(conn: sa.Connection) -> None:
+    batch = [Press(OTHER, 1), Press(BUTTON, 2), Press(OTHER, 3), Press(BUTTON, 1)]
+    requested = store.request(conn, batch, NOW)
+    assert [one.is_new for one in requested] == [True, True, False, False]
+    assert requested[0].pickup_id == requested[2].pickup_id != requested[1].pickup_id == requested[3].pickup_id
+    assert [found(conn, one.pickup_id).parcels for one in requested] == [4, 3, 4, 3]
+    assert [found(conn, one.pickup_id).button_id for one in requested] == [press.button_id for press in batch]
+    assert len({one.stamp for one in requested}) == 2
+
+
+def test_no_presses_ask_for_nothing(conn: sa.Connection) -> None:
+    assert store.request(conn, [], NOW) == []
+
+
+def test_a_request_never_grows_beyond_99_parcels(conn: sa.Connection) -> None:
+    [first] = store.request(conn, [Press(BUTTON, 7)] * 15, NOW)[:1]
+    assert found(conn, first.pickup_id).parcels == 99
+    assert found(conn, press(conn, parcels=7)).parcels == 99
+
+
+def test_a_press_after_the_confirmation_makes_a_new_request(conn: sa.Connection) -> None:
+    first = press(conn)
+    store.confirm(conn, first, CLAIRE, "customer claire", NOW)
+    assert press(conn) != first
+    assert found(conn, first).parcels == 1
+
+
+def test_a_press_of_an_unknown_button_is_refused_by_the_database(engine: sa.Engine) -> None:
+    with pytest.raises(IntegrityError), engine.begin() as conn:
+        press(conn)
+
+
+def test_the_confirmation_keeps_the_addressee_and_makes_the_stamp_live(conn: sa.Connection) -> None:
+    id = press(conn)
+    pickup = store.confirm(conn, id, CLAIRE, "customer claire", LATER)
+    assert pickup == found(conn, id)
+    assert (pickup.state, pickup.addressee, pickup.changed_at) == (State.CONFIRMED, CLAIRE, LATER)
+    assert stamp_state(conn, id) is Stamp.LIVE
+    assert store.events(conn, id)[-1] == PickupEvent(LATER, Event.CONFIRMED, State.CONFIRMED, "customer claire")
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_a_cancelled_pickup_voids_its_stamp(conn: sa.Connection, confirmed: bool) -> None:
+    id = press(conn)
+    if confirmed:
+        store.confirm(conn, id, CLAIRE, "customer claire", NOW)
+    pickup = store.cancel(conn, id, "staff admin", LATER)
+    assert pickup == found(conn, id)
+    assert (pickup.state, pickup.changed_at) == (State.CANCELLED, LATER)
+    assert stamp_state(conn, id) is Stamp.VOID
+    assert store.events(conn, id)[-1] == PickupEvent(LATER, Event.CANCELLED, State.CANCELLED, "staff admin")
+
+
+def confirm(conn: sa.Connection, id: int) -> Pickup:
+    return store.confirm(conn, id, CLAIRE, "customer claire", LATER)
+
+
+def cancel(conn: sa.Connection, id: int) -> Pickup:
+    return store.cancel(conn, id, "customer claire", LATER)
+
+
+@pytest.mark.parametrize(("move", "event"), [(confirm, Event.CONFIRMED), (cancel, Event.CANCELLED)])
+@pytest.mark.parametrize("state", State)
+def test_a_forbidden_move_is_refused_and_leaves_no_trace(
+    conn: sa.Connection, move: Callable[[sa.Connection, int], Pickup], event: Event, state: State
+) -> None:
+    id = press(conn)
+    set_state(conn, id, state)
+    if (state, event) in AFTER:
+        assert move(conn, id).state is AFTER[state, event]
+        return
+    before = found(conn, id), store.events(conn, id), stamp_state(conn, id)
+    with pytest.raises(WrongState, match=f"the pickup is {state}"):
+        move(conn, id)
+    assert (found(conn, id), store.events(conn, id), stamp_state(conn, id)) == before
+
+
+@pytest.mark.parametrize("move", [confirm, cancel])
+def test_what_is_not_there_can_be_neither_confirmed_nor_cancelled(
+    conn: sa.Connection, move: Callable[[sa.Connection, int], Pickup]
+) -> None:
+    with pytest.raises(NotFound, match="no pickup 404"):
+        move(conn, 404)
+
+
+def test_the_long_press_takes_back_the_open_request_before_a_confirmed_one(conn: sa.Connection) -> None:
+    old, confirmed = press(conn), press(conn, OTHER)
+    store.confirm(conn, old, CLAIRE, "customer claire", NOW)
+    requested = press(conn)
+    taken_back = [store.cancel_newest(conn, BUTTON, LATER) for _ in range(3)]
+    assert [pickup and pickup.id for pickup in taken_back] == [requested, old, None]
+    assert found(conn, confirmed).state is State.REQUESTED
+    assert store.events(conn, old)[-1].actor == "button 0012AB34"
+    assert stamp_state(conn, old) is stamp_state(conn, requested) is Stamp.VOID
+
+
+def test_the_long_press_leaves_alone_what_is_on_a_round(conn: sa.Connection) -> None:
+    id = press(conn)
+    set_state(conn, id, State.ON_ROUND)
+    assert store.cancel_newest(conn, BUTTON, LATER) is None
+    assert found(conn, id).state is State.ON_ROUND
+
+
+def test_the_latest_of_a_button_is_its_newest_open_one_if_any(conn: sa.Connection) -> None:
+    assert store.latest_of_button(conn, BUTTON) is None
+    confirmed = press(conn)
+    store.confirm(conn, confirmed, CLAIRE, "customer claire", NOW)
+    requested = press(conn)
+    press(conn, OTHER)
+    latest = []
+    for _ in range(3):
+        latest.append(store.latest_of_button(conn, BUTTON))
+        store.cancel_newest(conn, BUTTON, LATER)
+    assert [pickup and (pickup.id, pickup.state) for pickup in latest] == [
+        (requested, State.REQUESTED),
+        (confirmed, State.CONFIRMED),
+        (requested, State.CANCELLED),
+    ]
+
+
+def test_the_newest_come_first_and_page_by_page(conn: sa.Connection) -> None:
+    ids = []
+    for _ in range(5):
+        ids.append(press(conn))
+        store.cancel(conn, ids[-1], "staff admin", NOW)
+    ids.append(press(conn))
+    assert [pickup.id for pickup in store.newest(conn)] == ids[::-1]
+    assert [pickup.id for pickup in store.newest(conn, limit=2, before=ids[4])] == [ids[3], ids[2]]
+    assert [pickup.id for pickup in store.newest(conn, state=State.REQUESTED)] == [ids[5]]
+
+
+def test_an_owner_sees_the_pickups_of_all_their_buttons_and_no_others(conn: sa.Connection) -> None:
+    conn.execute(
+        accounts.insert().values(
+            id=5, name="claire", display_name="Claire", role="customer", password_hash="x", created_at=NOW
+        )
+    )
+    press(conn, OTHER)
+    mine = press(conn)
+    assert store.of_owner(conn, 5) == []
+    conn.execute(buttons.update().where(buttons.c.id == BUTTON).values(owner_id=5))
+    assert [pickup.id for pickup in store.of_owner(conn, 5)] == [mine]
+
+
+def test_pickups_are_counted_by_state(conn: sa.Connection) -> None:
+    store.cancel(conn, press(conn), "staff admin", NOW)
+    press(conn)
+    press(conn, OTHER)
+    assert store.count_by_state(conn) == dict.fromkeys(State, 0) | {State.CANCELLED: 1, State.REQUESTED: 2}
+
+
+def test_an_unfinished_transaction_leaves_neither_request_nor_stamp(engine: sa.Engine) -> None:
+    with engine.begin() as conn:
+        add_buttons(conn)
+        stamps.mint(conn, 3, NOW)
+    with engine.connect() as conn:  # and no commit
+        press(conn)
+    with database.reading(engine) as conn:
+        assert store.newest(conn) == []
+        assert stamps.pool_left(conn) == 3
+
+
+def at_once(url: str, *works: Callable[[sa.Connection], object]) -> list[object]:
+    """Each work in a thread, connection and transaction of its own; what it gave or raised."""
+    start = threading.Barrier(len(works))
+    results: list[object] = [None] * len(works)
+
+    def run(place: int) -> None:
+        engine = database.connect(url)
+        start.wait()
+        try:
+            with engine.begin() as conn:
+                results[place] = works[place](conn)
+        except Exception as error:
+            results[place] = error
+        engine.dispose()
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/domino.db"
+    engine = database.connect(url)
+    database.metadata.create_all(engine)
+    with engine.begin() as conn:
+        add_buttons(conn)
+    engine.dispose()
+    return url
+
+
+def test_one_button_pressed_by_many_at_once_makes_one_request(url: str) -> None:
+    ids = at_once(url, *[press] * 8)
+    assert len(set(ids)) == 1
+    with database.reading(database.connect(url)) as conn:
+        [pickup] = store.newest(conn)
+        history = [event.event for event in store.events(conn, pickup.id)]
+    assert pickup.parcels == 8
+    assert history == [Event.PRESSED, *[Event.JOINED] * 7]
+
+
+@pytest.mark.parametrize("other", [confirm, cancel])
+def test_of_two_who_move_one_pickup_at_once_one_wins(url: str, other: Callable[[sa.Connection, int], Pickup]) -> None:
+    with database.connect(url).begin() as conn:
+        id = press(conn)
+        set_state(conn, id, State.REQUESTED if other is confirm else State.CONFIRMED)
+        conn.execute(stamps.stamps.update().values(state=Stamp.RESERVED if other is confirm else Stamp.LIVE))
+    results = at_once(url, lambda conn: other(conn, id), lambda conn: other(conn, id))
+    assert sorted(type(result).__name__ for result in results) == ["Pickup", "WrongState"]

@@ -1,0 +1,83 @@
+"""`domino serve` and `domino demo` as processes: what they say, what they leave, what they refuse."""
+
+import json
+import os
+import signal
+import stat
+
+from tests.end_to_end.service import domino, domino_json, serving
+
+
+def test_the_demo_tells_every_step_of_one_press_as_json(tmp_path):
+    said = domino_json("demo", "--once", "--data-dir", str(tmp_path / "demo"))
+    assert said["button"] == "00D1F3A7"
+    assert said["gesture"] == "pickup 1"
+    assert len(bytes.fromhex(said["uplink"])) == 12
+    assert [copy["replicas"] for copy in said["stations"]] == [3] * 5
+    assert said["order"]["state"] == "requested"
+    assert len(said["stamp"]["code"]) == 8
+    assert (len(bytes.fromhex(said["downlink"]["bytes"])), said["downlink"]["status"]) == (8, "accepted")
+    assert said["light"] == "accepted"
+
+
+def test_the_demo_can_be_run_again_on_its_folder(tmp_path):
+    first, second = (domino_json("demo", "--once", "--data-dir", str(tmp_path / "demo")) for _ in range(2))
+    assert second["counter"] > first["counter"]
+    assert (second["order"]["id"], second["order"]["parcels"]) == (first["order"]["id"], 2)
+
+
+def test_a_second_start_on_the_same_folder_says_so(tmp_path):
+    with serving(tmp_path / "data") as running:
+        second = domino(
+            "serve", "--data-dir", str(tmp_path / "data"), "--http-port", "0", "--mqtt-port", "0", check=False
+        )
+    assert second.returncode != 0
+    assert second.stderr.count("\n") == 1
+    assert f"in use by process {running.pid}" in second.stderr
+
+
+def test_a_taken_port_is_named(tmp_path):
+    with serving(tmp_path / "one") as running:
+        port = running.http_url.rsplit(":", 1)[1]
+        second = domino(
+            "serve", "--data-dir", str(tmp_path / "two"), "--http-port", port, "--mqtt-port", "0", check=False
+        )
+    assert second.returncode != 0
+    assert port in second.stderr.splitlines()[-1]
+
+
+def test_secrets_are_files_of_their_owner_and_appear_in_no_log(tmp_path):
+    folder = tmp_path / "data"
+    domino("demo", "--once", "--data-dir", str(folder))
+    secrets = [folder / name for name in ("master.key", "first-sign-in.txt", "demo-customer.txt")]
+    for path in secrets:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    words = [path.read_text().split()[-1] for path in secrets]
+    for log in folder.glob("*.log"):
+        assert not any(word in log.read_text() for word in words), log
+
+
+def test_sigterm_ends_everything_and_forgets_where_it_ran(tmp_path):
+    with serving(tmp_path / "data") as running:
+        os.kill(running.pid, signal.SIGTERM)
+        os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)
+        assert not (tmp_path / "data" / "running.json").exists()
+    pressed = domino("button", "press", "0012AB34", "--data-dir", str(tmp_path / "data"), check=False)
+    assert pressed.returncode != 0
+    assert "domino serve" in pressed.stderr
+
+
+def test_a_wrong_setting_is_one_clear_line(tmp_path):
+    (tmp_path / "domino.toml").write_text('http_port = "many"\n')
+    done = domino("button", "list", "--data-dir", str(tmp_path), check=False)
+    assert done.returncode == 2
+    assert "http_port" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_json_is_json_and_errors_are_not_on_standard_output(tmp_path):
+    added = domino("button", "add", "--data-dir", str(tmp_path), "--json")
+    assert json.loads(added.stdout)["claim_code"]
+    again = domino("button", "add", json.loads(added.stdout)["id"], "--data-dir", str(tmp_path), "--json", check=False)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "in the fleet already" in again.stderr
