@@ -9,8 +9,10 @@ MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# The warning that editable installs are for developers is nothing to tell somebody who typed `make demo`.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --quiet --disable-pip-version-check
 WORKERS ?= 2
+export PYTHON
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1  # it would look for a newer version of itself on the network
 
 .PHONY: help setup setup-test demo test lint fix bench audit constraints clean
@@ -20,7 +22,7 @@ help: ## List the targets
 	@echo
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target what; do printf '  make %-12s %s\n' "$$target" "$$what"; done
 
-setup: .venv/installed build/front-end ## What running Domino needs: packages and front-end files
+setup: .venv/installed cloud/static/vendor/.fetched ## What running Domino needs: packages and front-end files
 
 setup-test: setup .venv/installed-for-tests build/stubs/installed ## What testing needs on top: tools, type stubs, Chromium, Mosquitto
 	@tools/setup/debian.sh chromium mosquitto
@@ -46,10 +48,10 @@ bench: setup-test ## Measure, one process at a time
 	@$(BIN)/python -m pytest -p no:xdist -s tests/benchmarks
 
 audit: setup-test ## Ask for known vulnerabilities of the pinned packages
-	@$(BIN)/pip-audit --requirement constraints.txt --disable-pip --no-deps
+	@$(BIN)/pip-audit --requirement constraints.txt --disable-pip --no-deps --strict
 
 constraints: setup-test ## Pin the newest versions that pyproject.toml allows
-	@$(PIP) install --dry-run --ignore-installed --upgrade --report build/resolved.json 'setuptools' '.[dev,npm]' micropython-esp32-stubs
+	@$(PIP) install --dry-run --ignore-installed --upgrade --no-build-isolation --report build/resolved.json setuptools '.[dev,npm]' micropython-esp32-stubs
 	@$(BIN)/python tools/setup/pin.py build/resolved.json > build/constraints.txt
 	@mv build/constraints.txt constraints.txt
 
@@ -75,10 +77,10 @@ clean: ## Remove everything that set-up and tests made; data/ stays
 	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-build/front-end: tools/setup/front_end.py .venv/installed
+cloud/static/vendor/.fetched: tools/setup/front_end.py | .venv/installed
 	@command -v npm > /dev/null || $(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[npm]'
 	@$(BIN)/python tools/setup/front_end.py
-	@mkdir -p build && touch $@
+	@touch $@
 
 # Not into .venv: the stubs shadow the standard library there.
 build/stubs/installed: constraints.txt | .venv/created

@@ -36,7 +36,7 @@ FILES = (
 
 def fetch(file: File) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        pack = [*npm(), "pack", file.package, "--silent", "--pack-destination", folder]
+        pack = [*npm(), "pack", file.package, "--silent", "--ignore-scripts", "--pack-destination", folder]
         subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
         (archive,) = Path(folder).glob("*.tgz")
         with tarfile.open(archive) as tar:

@@ -13,12 +13,12 @@ HEAD = """\
 
 def constraints(report: str) -> str:
     """No hashes and no addresses, so that any index and any platform may serve the file."""
-    lines = {
-        f"{re.sub(r'[-_.]+', '-', item['metadata']['name']).lower()}=={item['metadata']['version']}\n"
+    packages = {
+        re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower(): item["metadata"]["version"]
         for item in json.loads(report)["install"]
         if "dir_info" not in item["download_info"]  # this project itself
     }
-    return HEAD + "".join(sorted(lines))
+    return HEAD + "".join(f"{name}=={version}\n" for name, version in sorted(packages.items()))
 
 
 if __name__ == "__main__":
