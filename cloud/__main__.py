@@ -5,6 +5,7 @@
 
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -17,6 +18,7 @@ import prometheus_client
 import sqlalchemy as sa
 import structlog
 import uvicorn
+from sqlalchemy.exc import OperationalError
 
 import cloud.accounts.store as accounts
 import cloud.stamps.store as stamps
@@ -26,6 +28,7 @@ from cloud.ingest.keys import make_keys, read_keys
 from cloud.ingest.mqtt import Inlet
 from cloud.ingest.receive import Limits
 from cloud.live import Bell
+from cloud.pages import STATIC
 from cloud.settings import Settings, load
 from cloud.web import create_app
 
@@ -65,6 +68,8 @@ def run(
     `beside` names the processes that run with this one, for /health: each says whether it is well.
     """
     set_up_logs(settings.log_format)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)  # uvicorn raises the signal once more when it has stopped
     listener = _listen(settings.host, settings.http_port)
     port: int = listener.getsockname()[1]
     keys = read_keys(settings.master_key_file) if settings.master_key_file else make_keys(settings.master_key)
@@ -91,6 +96,7 @@ def run(
             **{name: is_well() for name, is_well in beside.items()},
         },
         registry=registry,
+        vendor=STATIC / "vendor",
     )
     threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in (inlet, minter)]
     for thread in threads:
@@ -137,7 +143,7 @@ class Minter:
             try:
                 while not self._stopping and self._mint_some():
                     pass
-            except sa.exc.OperationalError as error:
+            except OperationalError as error:
                 log.warning("no stamps minted", error=str(error.orig))  # a press mints what it needs itself
             self._wake.wait(MINT_EVERY_S)
 
@@ -159,6 +165,10 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         threading.Thread(target=self._announce, daemon=True).start()
+
+
+def _end(*_: object) -> None:
+    sys.exit(0)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -196,7 +206,7 @@ def _answers(engine: sa.Engine) -> bool:
     try:
         with database.reading(engine) as conn:
             return conn.execute(sa.text("SELECT 1")).scalar() == 1
-    except sa.exc.OperationalError:
+    except OperationalError:
         return False
 
 

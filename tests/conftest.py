@@ -1,27 +1,42 @@
-"""Under CI nothing is skipped: what a test needs is there, or the run fails."""
+"""Real parts for every test that wants them: a broker of its own on a free port, its store in the test's folder."""
 
-import os
-from collections.abc import Generator
-from typing import Any
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-
-def _fail_skipped(report: Any) -> None:
-    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped under CI: {report.longrepr[2]}"
+from tools import children
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    _fail_skipped(report)
-    return report
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[children.Broker]:
+    """A nats-server as `domino serve` starts it."""
+    with children.broker(tmp_path, 0, tmp_path / "nats.log") as running:
+        yield running
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    report = yield
-    _fail_skipped(report)
-    return report
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[children.Broker]:
+    """Debian's Mosquitto, set up to keep what it acknowledged and to drop nothing."""
+    binary = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if binary is None:
+        pytest.fail("mosquitto is missing: make setup-test")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    folder = tmp_path / "mosquitto"
+    folder.mkdir(mode=0o777)
+    conf = folder / "mosquitto.conf"
+    conf.write_text(
+        f"listener {port} 127.0.0.1\n"
+        "allow_anonymous true\n"
+        "user root\n"  # where tests run as root: it would drop to a user who may not write here
+        "persistence true\n"
+        f"persistence_location {folder}/\n"
+        "autosave_interval 1\n"
+        "max_queued_messages 0\n"
+    )
+    command = [binary, "-c", str(conf)]
+    with children.started("mosquitto", command, folder / "log", lambda _: children.takes_mqtt(port)) as process:
+        yield children.Broker(process, port)

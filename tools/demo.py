@@ -14,16 +14,16 @@ from typing import Annotated, Any
 import httpx
 import sqlalchemy as sa
 import typer
-from cloud.accounts.model import Role
-from cloud.stamps.model import format_pairs
 from rich.table import Table
 
 import cloud.accounts.store as accounts
 import cloud.fleet.store as fleet
 from cloud import database
 from cloud.__main__ import FIRST_SIGN_IN
+from cloud.accounts.model import Role
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import format_id
+from cloud.stamps.model import format_pairs
 from tools.buttons import open_board, press_board
 from tools.children import NotStarted, started
 from tools.serve import HttpPort, MqttPort, Running, running
@@ -156,7 +156,9 @@ def _press(service: Service, show: Any) -> dict[str, Any]:
     seen = service.api.get("/api/frames", params={"limit": 1}).raise_for_status().json()["frames"]
     after = seen[0]["id"] if seen else 0
     said: dict[str, Any] = {"button": format_id(BUTTON)}
-    for step, value in press_board(board):
+    downlink = ""
+    for line in press_board(board):
+        step, value = line.step, line.value
         if step == "gesture":
             said["gesture"] = value
             show("gesture", value, "one click is one parcel")
@@ -165,19 +167,20 @@ def _press(service: Service, show: Any) -> dict[str, Any]:
             show("counter", value, "kept in NVS before anything is radiated")
         elif step == "uplink":
             said["uplink"] = value
-            show("12 bytes", bytes.fromhex(value).hex(" "), "sealed with AES-CCM by the button")
+            show("12 bytes", _spaced(value), "sealed with AES-CCM by the button")
+        elif step == "link" and value != "radiated":
+            raise Failure(f"the press was not radiated: {value}; see {service.data_dir / 'serve.log'}")
         elif step == "link":
-            if not value.startswith("radiated"):
-                raise Failure(f"the press was not radiated: {value}; see {service.data_dir / 'serve.log'}")
             said |= _follow(service, said["uplink"], after, show)
-        elif step == "downlink":
-            said["downlink"] = {"bytes": None if value == "none" else value}
-        elif step == "answer" and value != "none":
-            status, _, argument = value.partition(" ")
-            said["downlink"] |= {"status": status, "argument": int(argument or 0)}
-            show("downlink", bytes.fromhex(said["downlink"]["bytes"]).hex(" "), f"opens to “{status}” on the button")
+        elif step == "downlink" and value != "none":
+            downlink = value
+        elif step == "answer" and value == "none":
+            said["downlink"] = None
+            show("downlink", "none", said["note"] or "no answer came in time")
         elif step == "answer":
-            show("downlink", "none", said.get("note") or "no answer came in time")
+            status, _, argument = value.partition(" ")
+            said["downlink"] = {"bytes": downlink, "status": status, "argument": int(argument or 0)}
+            show("downlink", _spaced(downlink), f"opens to “{status}” on the button")
         elif step == "light":
             said["light"] = value
             show("light", value, LIGHTS.get(value, ""))
@@ -223,6 +226,10 @@ def _frame(service: Service, uplink: str, after: int) -> dict[str, Any]:
                 return frame
         time.sleep(0.03)
     raise Failure(f"the press was radiated but is not in the log after {FRAME_S} s: see {service.data_dir}")
+
+
+def _spaced(data: str) -> str:
+    return bytes.fromhex(data).hex(" ")
 
 
 def _show(step: str, value: str, remark: str) -> None:
