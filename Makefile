@@ -13,7 +13,8 @@ BIN := .venv/bin
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --quiet --disable-pip-version-check
 WORKERS ?= 2
 export PYTHON
-export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1  # it would look for a newer version of itself on the network
+# pyright would ask the network for a newer version of itself.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: help setup setup-test demo test lint fix bench audit constraints clean
 

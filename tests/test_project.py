@@ -2,11 +2,11 @@
 
 import re
 import subprocess
-import tomllib
-from importlib.metadata import distributions
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from cloud.settings import Settings
 from tools.setup.front_end import FILES
@@ -29,25 +29,27 @@ PINS = dict(
 )
 
 
-def plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+def needs(package: str, extras: set[str]) -> dict[str, set[str]]:
+    """What `package` with `extras` needs directly, on this machine: names, each with the extras it is needed with."""
+    return {
+        re.sub(r"[-_.]+", "-", one.name).lower(): one.extras
+        for one in map(Requirement, requires(package) or ())
+        if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in extras | {""})
+    }
 
 
 def test_the_top_level_is_fixed() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in TRACKED} <= TOP_LEVEL
 
 
-def test_every_declared_dependency_is_pinned() -> None:
-    file = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    project, build = file["project"], file["build-system"]["requires"]
-    declared = [*build, *project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
-    assert {plain(re.split(r"[\[<>=]", requirement)[0]) for requirement in declared} <= PINS.keys()
-
-
-def test_everything_installed_here_is_pinned_at_its_version() -> None:
-    installed = {plain(one.name): one.version for one in distributions()}
-    del installed["domino"]
-    assert installed == {name: PINS.get(name) for name in installed}
+def test_everything_that_is_needed_is_pinned_and_here_at_its_version() -> None:
+    left, found = {"domino": {"dev"}, "setuptools": set()}, {}
+    while left:
+        package, extras = left.popitem()
+        found[package] = version(package)
+        left |= {name: more for name, more in needs(package, extras).items() if name not in found}
+    del found["domino"]
+    assert found == {package: PINS.get(package) for package in found}
 
 
 def test_pins_are_names_and_versions_alone() -> None:
@@ -57,6 +59,13 @@ def test_pins_are_names_and_versions_alone() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.path.name)
 def test_the_pages_use_the_very_files_that_were_chosen(file) -> None:
     assert file.is_there()
+
+
+def test_nothing_is_skipped() -> None:
+    """What a test needs is there, or it fails: a skipped test is one that nobody misses when it breaks."""
+    skips = re.compile(r"pytest\.(skip|importorskip|mark\.skip)|allow_module_level")
+    tests = [path for path in TRACKED if path.suffix == ".py" and path.is_relative_to(ROOT / "tests")]
+    assert not [path for path in tests if path != Path(__file__) and skips.search(path.read_text())]
 
 
 def test_no_tracked_file_names_a_machine() -> None:
