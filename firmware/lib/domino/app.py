@@ -42,8 +42,8 @@ def send(board, kind, parcels=0):
         show(board, "unprovisioned")
         return
     say("counter", count)
-    status = board.battery_mv(), board.temperature_c(), board.reset_cause(), board.link_failures()
-    message = uplink.seal(button, count, kind, parcels, *status)
+    readings = board.battery_mv(), board.temperature_c(), board.reset_cause(), board.link_failures()
+    message = uplink.seal(button, count, kind, parcels, *readings)
     say("uplink", message.hex())
     show(board, *deliver(board, button, count, kind, message))
 
