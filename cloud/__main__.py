@@ -206,7 +206,7 @@ def set_up_logs(log_format: str) -> None:
             structlog.processors.format_exc_info if log_format == "json" else _as_is,
             structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
 

@@ -119,7 +119,7 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
 
 
 def _is_announced(log: str) -> bool:
-    return any(line.startswith('{"pid"') for line in log.splitlines())
+    return '{"pid"' in log
 
 
 def _usable(port: int) -> int:

@@ -35,11 +35,7 @@ def serving(data_dir: Path, *options: str) -> Iterator[Running]:
         *options,
     ]
     data_dir.mkdir(parents=True, exist_ok=True)
-
-    def announced(log: str) -> bool:
-        return any(line.startswith('{"pid"') for line in log.splitlines())
-
-    with started("domino serve", command, data_dir / "serve.log", announced):
+    with started("domino serve", command, data_dir / "serve.log", lambda log: '{"pid"' in log):
         yield find_running(data_dir)
 
 
