@@ -149,7 +149,7 @@ def started(
     end_s: float = END_S,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """`command` as a child, once `is_ready`, given its log of this run, says so; raises NotStarted."""
-    # Once tied, the shell looks whether this process is its parent still: had it died before, nobody would end the child.
+    # Once tied, the shell looks whether its parent is still this process: if not, nobody would end the child.
     tied = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid()), *command]
     with log_file.open("ab") as log:
         log_start = log.tell()
