@@ -1,15 +1,315 @@
-"""The JSON API."""
+"""The JSON API: buttons, frames, orders and stamps for scripts, under a bearer token.
 
-from typing import Annotated
+Ids of buttons are eight hex digits, times ISO 8601 in UTC, stamp codes eight characters without spaces. A list gives
+at most `limit` items; the next page is asked for with the last item's id.
+"""
 
-from fastapi import APIRouter, Depends
+from datetime import datetime
+from typing import Annotated, Any
 
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+import cloud.fleet.store
+import cloud.frames.store
+import cloud.pickups.store
+import cloud.stamps.store
+from cloud import database
 from cloud.accounts.guard import bearer
 from cloud.accounts.model import Right, Token
+from cloud.fleet.claims import new_claim_code
+from cloud.fleet.model import State as ButtonState
+from cloud.fleet.model import format_id, parse_id
+from cloud.frames.model import Result
+from cloud.pickups.model import Event
+from cloud.pickups.model import State as PickupState
+from cloud.places.model import Address
+from cloud.stamps.model import State as StampState
+from cloud.stamps.model import parse
 
-router = APIRouter()
+MAX_LIMIT = 200
 
 
-@router.get("/buttons")
-def list_buttons(token: Annotated[Token, Depends(bearer(Right.SEE))]) -> dict[str, list[str]]:
-    return {"buttons": []}
+class Answer(BaseModel):
+    """Made from a value of the domain, attribute by attribute."""
+
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, validate_by_alias=True)
+
+
+class Fault(BaseModel):
+    code: str = Field(examples=["not_found"])
+    message: str = Field(examples=["no button 0012AB34 in the fleet"])
+
+
+class Problem(BaseModel):
+    """Every answer of status 400 or above."""
+
+    error: Fault
+
+
+router = APIRouter(
+    responses={
+        401: {"model": Problem, "description": "No token, or one that is unknown, revoked or expired"},
+        403: {"model": Problem, "description": "The token's role lacks the right"},
+        422: {"model": Problem, "description": "The request cannot be understood; the message says where"},
+    }
+)
+
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
+CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Its state does not allow this"}}
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most")]
+Before = Annotated[int | None, Query(ge=1, description="Only items with an id below this one; newest first")]
+# What the models below make of the domain's values.
+ButtonId = Annotated[str, BeforeValidator(lambda id: format_id(id) if isinstance(id, int) else id)]
+Hex = Annotated[str, BeforeValidator(lambda data: data.hex() if isinstance(data, bytes) else data)]
+Lines = Annotated[list[str], BeforeValidator(lambda address: getattr(address, "lines", address))]
+
+DeviceId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{1,8}$")]
+See = Annotated[Token, Depends(bearer(Right.SEE))]
+Operate = Annotated[Token, Depends(bearer(Right.OPERATE))]
+Administer = Annotated[Token, Depends(bearer(Right.ADMINISTER))]
+
+
+class ButtonAnswer(Answer):
+    id: ButtonId = Field(examples=["0012AB34"])
+    state: ButtonState
+    place: str | None = Field(examples=["35 Rennes"])
+    claimed: Annotated[bool, BeforeValidator(lambda owner_id: owner_id is not None)] = Field(
+        validation_alias="owner_id", description="Whether a customer has taken it"
+    )
+    key_generation: int
+    created_at: datetime
+    claimed_at: datetime | None
+    last_seen_at: datetime | None
+    last_counter: int = Field(description="The highest counter accepted, 0 when never heard")
+    battery_mv: int | None
+    temperature_c: int | None
+
+
+class Buttons(BaseModel):
+    buttons: list[ButtonAnswer]
+
+
+class NewButton(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"id": "0012AB34", "place": "35 Rennes"}})
+
+    id: DeviceId = Field(description="1 to 8 hex digits, as on the board's label")
+    place: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)] | None = None
+
+
+class AddedButton(BaseModel):
+    button: ButtonAnswer
+    claim_code: str = Field(description="For the card in the box; shown this once", examples=["7K4F-2M9X-11AB"])
+
+
+class CopyAnswer(Answer):
+    station: str
+    rssi: float = Field(description="dBm, of its best replica")
+    replicas: int
+
+
+class FrameAnswer(Answer):
+    id: int
+    received_at: datetime
+    heard_at: datetime | None
+    carrier: str
+    result: Result
+    reason: str = Field(description="Why, in words; empty when accepted")
+    device: ButtonId | None = Field(description="As the sender claims it", examples=["0012AB34"])
+    data: Hex | None = Field(description="The bytes as radiated, in hex", examples=["0000027e5d76ad50a56eb797"])
+    seq_number: int | None
+    lqi: str | None
+    copies: list[CopyAnswer] = Field(description="What each station heard, best first")
+    key_generation: int | None
+    counter: int | None = Field(description="This and the fields below only where the seal was right")
+    kind: str | None = Field(examples=["pickup"])
+    parcels: int | None
+    battery_mv: int | None
+    temperature_c: int | None
+    reset_cause: int | None
+    link_failures: int | None
+    pickup_id: int | None
+    stamp: str | None
+    downlink: Hex | None = Field(description="The answer's bytes, in hex")
+
+
+class Frames(BaseModel):
+    frames: list[FrameAnswer]
+
+
+class PickupAnswer(Answer):
+    id: int
+    button: ButtonId = Field(validation_alias="button_id", examples=["0012AB34"])
+    state: PickupState
+    parcels: int
+    addressee: Lines | None = Field(description="The six lines of the envelope; none until confirmed")
+    requested_at: datetime
+    changed_at: datetime
+
+
+class Pickups(BaseModel):
+    pickups: list[PickupAnswer]
+
+
+class EventAnswer(Answer):
+    at: datetime
+    event: Event
+    state: PickupState = Field(description="The state it led to")
+    actor: str = Field(examples=["button 0012AB34"])
+
+
+class StampAnswer(Answer):
+    code: str = Field(examples=["7K4F2M9X"])
+    state: StampState
+    pickup_id: int | None
+    minted_at: datetime
+    changed_at: datetime
+
+
+class PickupInFull(PickupAnswer):
+    events: list[EventAnswer]
+    stamp: StampAnswer | None
+
+
+class Confirmation(BaseModel):
+    """The addressee as on the envelope: AFNOR NF Z10-011, six lines of at most 38 characters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    addressee: Annotated[list[str], Field(min_length=1, max_length=6)] = Field(
+        examples=[["MME HELENE VASSEUR", "", "", "12 RUE DE LA REPUBLIQUE", "", "69001 LYON"]]
+    )
+
+
+@router.get("/buttons", tags=["buttons"])
+def list_buttons(request: Request, token: See, limit: Limit = 50, offset: Annotated[int, Query(ge=0)] = 0) -> Buttons:
+    """The fleet, last heard first."""
+    with _reading(request) as conn:
+        return Buttons(
+            buttons=[ButtonAnswer.model_validate(one) for one in cloud.fleet.store.newest(conn, limit, offset)]
+        )
+
+
+@router.get("/buttons/{id}", tags=["buttons"], responses=NOT_FOUND)
+def show_button(request: Request, token: See, id: str) -> ButtonAnswer:
+    with _reading(request) as conn:
+        button = cloud.fleet.store.find(conn, _device(id))
+    if button is None:
+        raise HTTPException(404, f"no button {id} in the fleet")
+    return ButtonAnswer.model_validate(button)
+
+
+@router.post("/buttons", tags=["buttons"], status_code=201, responses=CONFLICT)
+def add_button(request: Request, token: Administer, new: NewButton) -> AddedButton:
+    """Take a button into the fleet. Its claim code is in this answer and nowhere else."""
+    claim_code = new_claim_code()
+    with _writing(request) as conn:
+        button = cloud.fleet.store.add(
+            conn, id=_device(new.id), place=new.place, claim_code=claim_code, now=database.now()
+        )
+    return AddedButton(button=ButtonAnswer.model_validate(button), claim_code=claim_code)
+
+
+@router.get("/frames", tags=["frames"])
+def list_frames(
+    request: Request,
+    token: See,
+    after: Annotated[
+        int | None, Query(ge=0, description="Only frames with an id above this one; oldest first. To poll: the last id")
+    ] = None,
+    before: Before = None,
+    device: Annotated[DeviceId | None, Query(description="Only frames that claim this button")] = None,
+    result: Result | None = None,
+    limit: Limit = 50,
+) -> Frames:
+    """All that was heard, accepted or not: newest first, or with `after` oldest first."""
+    if after is not None and (before is not None or result is not None):
+        raise HTTPException(422, "'after' goes with 'device' and 'limit' alone")
+    of = None if device is None else _device(device)
+    with _reading(request) as conn:
+        if after is not None:
+            frames = cloud.frames.store.after(conn, after, limit, of)
+        else:
+            frames = cloud.frames.store.newest(conn, limit=limit, before=before, device=of, result=result)
+    return Frames(frames=[FrameAnswer.model_validate(one) for one in frames])
+
+
+@router.get("/pickups", tags=["pickups"])
+def list_pickups(
+    request: Request, token: See, state: PickupState | None = None, before: Before = None, limit: Limit = 50
+) -> Pickups:
+    """Orders, newest first."""
+    with _reading(request) as conn:
+        found = cloud.pickups.store.newest(conn, limit=limit, state=state, before=before)
+    return Pickups(pickups=[PickupAnswer.model_validate(one) for one in found])
+
+
+@router.get("/pickups/{id}", tags=["pickups"], responses=NOT_FOUND)
+def show_pickup(request: Request, token: See, id: int) -> PickupInFull:
+    """One order with its history and its stamp."""
+    with _reading(request) as conn:
+        return _in_full(conn, id)
+
+
+@router.post("/pickups/{id}/confirm", tags=["pickups"], responses=NOT_FOUND | CONFLICT)
+def confirm_pickup(request: Request, token: Operate, id: int, confirmation: Confirmation) -> PickupInFull:
+    """Name the addressee of a request, as its customer asked: it becomes an order and its stamp goes live."""
+    address = Address.of(confirmation.addressee)
+    with _writing(request) as conn:
+        cloud.pickups.store.confirm(conn, id, address, actor=f"token {token.name}", now=database.now())
+        answer = _in_full(conn, id)
+    request.app.state.bell.ring()
+    return answer
+
+
+@router.post("/pickups/{id}/cancel", tags=["pickups"], responses=NOT_FOUND | CONFLICT)
+def cancel_pickup(request: Request, token: Operate, id: int) -> PickupInFull:
+    """Take an order back; its stamp becomes void."""
+    with _writing(request) as conn:
+        cloud.pickups.store.cancel(conn, id, actor=f"token {token.name}", now=database.now())
+        answer = _in_full(conn, id)
+    request.app.state.bell.ring()
+    return answer
+
+
+@router.get("/stamps/{code}", tags=["stamps"], responses=NOT_FOUND)
+def show_stamp(request: Request, token: See, code: str) -> StampAnswer:
+    """A stamp by its code, in any case, with or without spaces. For staff alone: whether a code is live is a secret."""
+    try:
+        parsed = parse(code)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+    with _reading(request) as conn:
+        stamp = cloud.stamps.store.find(conn, parsed)
+    if stamp is None:
+        raise HTTPException(404, f"no stamp {parsed}")
+    return StampAnswer.model_validate(stamp)
+
+
+def _reading(request: Request):
+    return database.reading(request.app.state.engine)
+
+
+def _writing(request: Request):
+    return request.app.state.engine.begin()
+
+
+def _device(text: str) -> int:
+    try:
+        return parse_id(text)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+def _in_full(conn: sa.Connection, id: int) -> PickupInFull:
+    pickup = cloud.pickups.store.find(conn, id)
+    if pickup is None:
+        raise HTTPException(404, f"no order {id}")
+    stamp = cloud.stamps.store.of_pickup(conn, id)
+    return PickupInFull(
+        **PickupAnswer.model_validate(pickup).model_dump(),
+        events=[EventAnswer.model_validate(event) for event in cloud.pickups.store.events(conn, id)],
+        stamp=None if stamp is None else StampAnswer.model_validate(stamp),
+    )

@@ -1,0 +1,138 @@
+"""What the console reads across the other features' tables: counts for the strip, and orders with their stamps."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from cloud.accounts.store import accounts
+from cloud.fleet.store import buttons
+from cloud.frames.model import Result
+from cloud.frames.store import frames
+from cloud.pickups.model import Event, State
+from cloud.pickups.store import pickup_events, pickups
+from cloud.stamps.store import stamps
+
+SEARCHED = 200_000  # frames read through for a pasted one, a third of a second; their bytes have no index
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One line of the orders' list. `version` grows with each event of the order."""
+
+    id: int
+    button_id: int
+    state: State
+    parcels: int
+    town: str | None  # the addressee's sixth line
+    stamp: str | None
+    requested_at: datetime
+    changed_at: datetime
+    version: int
+    place: str | None
+
+
+_version = (
+    sa.select(sa.func.coalesce(sa.func.max(pickup_events.c.id), 0))
+    .where(pickup_events.c.pickup_id == pickups.c.id)
+    .scalar_subquery()
+)
+_ORDERS = (
+    sa.select(pickups, stamps.c.code.label("stamp"), buttons.c.place, _version.label("version"))
+    .outerjoin(stamps, stamps.c.pickup_id == pickups.c.id)
+    .join(buttons, buttons.c.id == pickups.c.button_id)
+)
+
+
+def orders(
+    conn: sa.Connection,
+    *,
+    limit: int = 50,
+    before: int | None = None,
+    state: State | None = None,
+    button_id: int | None = None,
+) -> list[Order]:
+    """Orders with an id below `before`, newest first."""
+    query = _ORDERS.order_by(pickups.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(pickups.c.id < before)
+    if state is not None:
+        query = query.where(pickups.c.state == state)
+    if button_id is not None:
+        query = query.where(pickups.c.button_id == button_id)
+    return [_order(row) for row in conn.execute(query)]
+
+
+def find_orders(conn: sa.Connection, ids: Collection[int]) -> list[Order]:
+    """Those of `ids`, oldest first."""
+    return [_order(row) for row in conn.execute(_ORDERS.where(pickups.c.id.in_(ids)).order_by(pickups.c.id))]
+
+
+def changed_orders(conn: sa.Connection, after_event: int, limit: int) -> tuple[list[Order], int]:
+    """The orders of the next `limit` events after `after_event`, and the last of those events."""
+    events = conn.execute(
+        sa.select(pickup_events.c.id, pickup_events.c.pickup_id)
+        .where(pickup_events.c.id > after_event)
+        .order_by(pickup_events.c.id)
+        .limit(limit)
+    ).all()
+    if not events:
+        return [], after_event
+    return find_orders(conn, {event.pickup_id for event in events}), events[-1].id
+
+
+def last_event(conn: sa.Connection) -> int:
+    return conn.scalar(sa.select(sa.func.coalesce(sa.func.max(pickup_events.c.id), 0))) or 0
+
+
+def results_since(conn: sa.Connection, since: datetime) -> dict[Result, int]:
+    """How many frames ended with which result."""
+    query = sa.select(frames.c.result, sa.func.count()).where(frames.c.received_at >= since).group_by(frames.c.result)
+    return {Result(result): count for result, count in conn.execute(query)}
+
+
+def oldest_request(conn: sa.Connection) -> datetime | None:
+    query = sa.select(sa.func.min(pickups.c.requested_at)).where(pickups.c.state == State.REQUESTED)
+    return conn.scalar(query)
+
+
+def confirmed_since(conn: sa.Connection, since: datetime) -> int:
+    events = pickup_events.c
+    query = sa.select(sa.func.count()).where(events.event == Event.CONFIRMED, events.at >= since)
+    return conn.scalar(query) or 0
+
+
+def count_buttons(conn: sa.Connection, heard_since: datetime) -> tuple[int, int]:
+    """How many buttons the fleet has, and how many of them were heard since."""
+    heard = sa.func.count().filter(buttons.c.last_seen_at >= heard_since)
+    total, lately = conn.execute(sa.select(sa.func.count(), heard).select_from(buttons)).one()
+    return total, lately
+
+
+def owner_names(conn: sa.Connection, ids: Collection[int | None]) -> dict[int, str]:
+    query = sa.select(accounts.c.id, accounts.c.display_name).where(accounts.c.id.in_(ids))
+    return {id: name for id, name in conn.execute(query)}
+
+
+def frame_of_data(conn: sa.Connection, data: bytes) -> int | None:
+    """The newest frame that carried these bytes, among the newest SEARCHED of the log."""
+    newest = sa.select(sa.func.max(frames.c.id)).scalar_subquery()
+    query = sa.select(sa.func.max(frames.c.id)).where(frames.c.id > newest - SEARCHED, frames.c.data == data)
+    return conn.scalar(query)
+
+
+def _order(row: sa.Row[Any]) -> Order:
+    return Order(
+        id=row.id,
+        button_id=row.button_id,
+        state=State(row.state),
+        parcels=row.parcels,
+        town=row.addressee[5] if row.addressee else None,
+        stamp=row.stamp,
+        requested_at=row.requested_at,
+        changed_at=row.changed_at,
+        version=row.version,
+        place=row.place,
+    )
