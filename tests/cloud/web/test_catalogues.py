@@ -43,7 +43,7 @@ def _ids(message: Message) -> tuple[str, ...]:
 
 
 def _texts(message: Message) -> tuple[str, ...]:
-    return (message.string,) if isinstance(message.string, str) else tuple(message.string)
+    return (message.string,) if isinstance(message.string, str) else tuple(message.string or ())
 
 
 def _used_in_templates() -> Iterator[str]:
