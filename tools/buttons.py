@@ -7,7 +7,6 @@ from typing import Annotated
 import sqlalchemy as sa
 import typer
 from rich.table import Table
-from simulator.board.vm import Board
 
 import cloud.fleet.store as fleet
 from cloud import database
@@ -15,7 +14,8 @@ from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import Button, Exists, format_id
 from cloud.ingest.keys import KeyFileError, make_keys
 from cloud.settings import Settings
-from tools.serve import running
+from simulator.board.vm import Board, Line
+from tools.running import find_running
 from tools.terminal import (
     AsJson,
     DatabaseUrl,
@@ -27,6 +27,8 @@ from tools.terminal import (
     print_json,
     settings,
 )
+
+HOLD_MS = 2000  # longer than the 1.5 s from which the firmware takes a press for a long one
 
 app = typer.Typer(help="The buttons of the fleet.", no_args_is_help=True)
 Id = Annotated[int, typer.Argument(parser=device_id, metavar="ID", help="The button's id, 8 hex digits.")]
@@ -116,13 +118,15 @@ def press(
     """Press a button: the real firmware on a stand-in board, against the running service."""
     chosen = settings(data_dir=data_dir, database_url=database_url)
     engine = open_database(data_dir, database_url)
-    port = mqtt_port or running(chosen.data_dir).mqtt_port
+    port = mqtt_port or find_running(chosen.data_dir).mqtt_port
+    if port is None:
+        raise Failure("the running service uses a broker by URL: give its --mqtt-port", 2)
     board = open_board(engine, chosen, device, port)
     steps: dict[str, str] = {}
-    for step, value in press_board(board, clicks=clicks, cancel=cancel, ask=ask):
-        steps[step] = value
+    for line in press_board(board, clicks=clicks, cancel=cancel, ask=ask):
+        steps[line.step] = line.value
         if not as_json:
-            console.print(f"[dim]{step:10}[/] {value}")
+            console.print(f"[dim]{line.step:10}[/] {line.value}")
     if as_json:
         print_json(steps)
     if steps.get("link", "").startswith("failed"):
@@ -143,10 +147,15 @@ def open_board(engine: sa.Engine, chosen: Settings, device: int, mqtt_port: int)
     except KeyFileError as error:
         raise Failure(str(error)) from None
     board = Board(chosen.data_dir / "boards" / format_id(device))
-    board.provision(button.id, key, button.key_generation, "127.0.0.1", mqtt_port, counter=button.last_counter)
+    # Flashed anew each time, as the broker's port may have changed; its counter only ever goes up.
+    used = max(button.last_counter, board.counter if board.is_provisioned else 0)
+    board.provision(button.id, key, button.key_generation, "127.0.0.1", mqtt_port, counter=used)
     return board
 
 
-def press_board(board: Board, *, clicks: int = 1, cancel: bool = False, ask: bool = False) -> Iterator[tuple[str, str]]:
-    """Press and yield the firmware's own console log, (step, value), as it comes."""
-    raise NotImplementedError
+def press_board(board: Board, *, clicks: int = 1, cancel: bool = False, ask: bool = False) -> Iterator[Line]:
+    """Press the button and give the firmware's own console log, a step at a time, as it comes."""
+    if cancel or ask:
+        yield from board.press(clicks=2 if ask else 1, hold_ms=HOLD_MS)
+    else:
+        yield from board.press(clicks=clicks)

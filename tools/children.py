@@ -14,10 +14,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 20  # a broker with a full store on a loaded machine; the usual start takes 0.1 s
@@ -120,7 +121,7 @@ def broker(data_dir: Path, mqtt_port: int, log_file: Path) -> Iterator[Broker]:
 @contextmanager
 def radio(broker_url: str, *, log_file: Path, **options: object) -> Iterator[Child]:
     """The radio model on `broker_url`, once it is subscribed; `options` as on its command line, e.g. ``loss=0.1``."""
-    command = [sys.executable, "-m", "simulator.radio", "--broker", broker_url]
+    command = [sys.executable, "-m", "simulator.radio"]
     for name, value in options.items():
         flag = "--" + name.replace("_", "-")
         if isinstance(value, bool):
@@ -128,13 +129,22 @@ def radio(broker_url: str, *, log_file: Path, **options: object) -> Iterator[Chi
         else:
             for one in value if isinstance(value, list | tuple) else [value]:
                 command += [flag, str(one)]
-    with started("the radio model", command, log_file, lambda log: "ready" in log.splitlines()) as process:
+    environment = {"DOMINO_BROKER_URL": broker_url}
+    with started(
+        "the radio model", command, log_file, lambda log: "ready\n" in log, environment=environment
+    ) as process:
         yield Child(process)
 
 
 @contextmanager
 def started(
-    name: str, command: Sequence[str], log_file: Path, is_ready: Callable[[str], bool], pass_fds: Sequence[int] = ()
+    name: str,
+    command: Sequence[str],
+    log_file: Path,
+    is_ready: Callable[[str], bool],
+    *,
+    pass_fds: Sequence[int] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[subprocess.Popen[bytes]]:
     """`command` as a child, once `is_ready`, given its log of this run, says so; raises NotStarted."""
     # The shell looks who its parent is after setpriv has tied it to this process: if this one died between the two, the
@@ -143,7 +153,14 @@ def started(
     with log_file.open("ab") as log:
         log_start = log.tell()
         process = subprocess.Popen(
-            tied, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, process_group=0, pass_fds=pass_fds
+            tied,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            process_group=0,
+            pass_fds=pass_fds,
         )
 
     def log_of_this_run() -> str:

@@ -14,19 +14,21 @@ from typing import Annotated, Any
 import httpx
 import sqlalchemy as sa
 import typer
-from cloud.accounts.model import Role
-from cloud.stamps.model import format_pairs
 from rich.table import Table
 
 import cloud.accounts.store as accounts
 import cloud.fleet.store as fleet
 from cloud import database
-from cloud.__main__ import FIRST_SIGN_IN
+from cloud.accounts.model import Role
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import format_id
+from cloud.secret import write_secret
+from cloud.settings import FIRST_SIGN_IN
+from cloud.stamps.model import format_pairs
 from tools.buttons import open_board, press_board
 from tools.children import NotStarted, started
-from tools.serve import HttpPort, MqttPort, Running, running
+from tools.running import Running, find_running
+from tools.serve import HttpPort, MqttPort
 from tools.terminal import AsJson, DataDir, Failure, console, print_json, settings
 
 BUTTON = 0x00D1F3A7
@@ -107,7 +109,7 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
             engine = database.connect(chosen.database)
             with engine.begin() as conn:
                 token = accounts.create_token(conn, name="domino demo", role=Role.VIEWER, now=database.now())
-            where = running(data_dir)
+            where = find_running(data_dir)
             headers = {"Authorization": f"Bearer {token}"}
             with httpx.Client(base_url=where.http_url, headers=headers, timeout=FRAME_S) as api:
                 yield Service(where, data_dir, engine, api)
@@ -117,7 +119,7 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
 
 
 def _is_announced(log: str) -> bool:
-    return any(line.startswith('{"pid"') for line in log.splitlines())
+    return '{"pid"' in log
 
 
 def _usable(port: int) -> int:
@@ -137,9 +139,7 @@ def _provision(engine: sa.Engine, data_dir: Path) -> None:
         if fleet.find(conn, BUTTON):
             return
         password = secrets.token_urlsafe(9)
-        path = data_dir / CUSTOMER_SIGN_IN
-        path.touch(mode=0o600)
-        path.write_text(f"{CUSTOMER}\n{password}\n")
+        write_secret(data_dir / CUSTOMER_SIGN_IN, f"{CUSTOMER}\n{password}\n")
         now = database.now()
         customer = accounts.add(
             conn, name=CUSTOMER, display_name="Claire Morvan", role=Role.CUSTOMER, password=password, now=now
@@ -156,7 +156,9 @@ def _press(service: Service, show: Any) -> dict[str, Any]:
     seen = service.api.get("/api/frames", params={"limit": 1}).raise_for_status().json()["frames"]
     after = seen[0]["id"] if seen else 0
     said: dict[str, Any] = {"button": format_id(BUTTON)}
-    for step, value in press_board(board):
+    downlink = ""
+    for line in press_board(board):
+        step, value = line.step, line.value
         if step == "gesture":
             said["gesture"] = value
             show("gesture", value, "one click is one parcel")
@@ -165,19 +167,20 @@ def _press(service: Service, show: Any) -> dict[str, Any]:
             show("counter", value, "kept in NVS before anything is radiated")
         elif step == "uplink":
             said["uplink"] = value
-            show("12 bytes", bytes.fromhex(value).hex(" "), "sealed with AES-CCM by the button")
+            show("12 bytes", _spaced(value), "sealed with AES-CCM by the button")
+        elif step == "link" and value != "radiated":
+            raise Failure(f"the press was not radiated: {value}; see {service.data_dir / 'serve.log'}")
         elif step == "link":
-            if not value.startswith("radiated"):
-                raise Failure(f"the press was not radiated: {value}; see {service.data_dir / 'serve.log'}")
             said |= _follow(service, said["uplink"], after, show)
-        elif step == "downlink":
-            said["downlink"] = {"bytes": None if value == "none" else value}
-        elif step == "answer" and value != "none":
-            status, _, argument = value.partition(" ")
-            said["downlink"] |= {"status": status, "argument": int(argument or 0)}
-            show("downlink", bytes.fromhex(said["downlink"]["bytes"]).hex(" "), f"opens to “{status}” on the button")
+        elif step == "downlink" and value != "none":
+            downlink = value
+        elif step == "answer" and value == "none":
+            said["downlink"] = None
+            show("downlink", "none", said["note"] or "no answer came in time")
         elif step == "answer":
-            show("downlink", "none", said.get("note") or "no answer came in time")
+            status, _, argument = value.partition(" ")
+            said["downlink"] = {"bytes": downlink, "status": status, "argument": int(argument or 0)}
+            show("downlink", _spaced(downlink), f"opens to “{status}” on the button")
         elif step == "light":
             said["light"] = value
             show("light", value, LIGHTS.get(value, ""))
@@ -223,6 +226,10 @@ def _frame(service: Service, uplink: str, after: int) -> dict[str, Any]:
                 return frame
         time.sleep(0.03)
     raise Failure(f"the press was radiated but is not in the log after {FRAME_S} s: see {service.data_dir}")
+
+
+def _spaced(data: str) -> str:
+    return bytes.fromhex(data).hex(" ")
 
 
 def _show(step: str, value: str, remark: str) -> None:

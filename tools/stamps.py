@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import typer
-from cloud.stamps.model import format_pairs, parse
 
 import cloud.stamps.store as stamps
 from cloud import database
+from cloud.stamps.model import format_pairs, parse
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json
 
 app = typer.Typer(help="The eight-character stamps.", no_args_is_help=True)

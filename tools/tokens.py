@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import typer
-from cloud.accounts.model import Role
 
 import cloud.accounts.store as accounts
 from cloud import database
+from cloud.accounts.model import Role
 from tools.terminal import AsJson, DatabaseUrl, DataDir, open_database, print_json
 
 app = typer.Typer(help="Bearer tokens for the JSON API.", no_args_is_help=True)

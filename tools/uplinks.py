@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 from rich.text import Text
-from simulator.board.vm import encode_uplink
 
 from cloud.fleet.model import format_id
 from cloud.ingest.uplink import Kind, Rejected, Uplink, open_uplink, read_header
+from simulator.board.vm import encode_uplink
 from tools.terminal import AsJson, Failure, console, device_id, hex_bytes, print_json
 
 app = typer.Typer(help="The twelve bytes of a press: encode, decode, explain.", no_args_is_help=True)
@@ -45,7 +45,7 @@ def encode(
         hex_bytes(key, KEY_BYTES, "--key"),
         generation,
         counter,
-        Kind[kind.upper()],
+        kind,
         parcels,
         battery_mv,
         temperature_c,
@@ -118,7 +118,7 @@ def explain(
         line.append(" " if at != 5 else "   ")
     table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=True)
     for title in ("byte", "field", "bits", "value"):
-        table.add_column(title)
+        table.add_column(title, no_wrap=title != "value")
     for part in parts:
         table.add_row(part.where, Text(part.name, style=part.colour), Text(part.bits, style=part.colour), part.value)
     console.print(line, "", table, "", sep="\n")

@@ -1,10 +1,13 @@
-"""Runs the radio model against a broker: ``python -m simulator.radio --broker mqtt://127.0.0.1:1883``."""
+"""Runs the radio model against a broker: ``python -m simulator.radio --broker mqtt://127.0.0.1:1883``.
+
+The environment's DOMINO_BROKER_URL stands in for ``--broker``, so that a password in it is in no process list.
+"""
 
 import argparse
 import asyncio
 import logging
+import os
 import sys
-from urllib.parse import urlsplit
 
 from simulator.radio import model, service
 from simulator.radio.core import Core
@@ -16,7 +19,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m simulator.radio", description="A Sigfox network between air/ and sigfox/."
     )
-    parser.add_argument("--broker", required=True, type=broker_address, metavar="URL", help="mqtt://HOST[:PORT]")
+    broker_url = os.environ.get("DOMINO_BROKER_URL")
+    parser.add_argument(
+        "--broker",
+        default=broker_url,
+        required=not broker_url,
+        metavar="URL",
+        help="mqtt://[USER:PASSWORD@]HOST[:PORT]",
+    )
     parser.add_argument("--stations", type=int, default=5, metavar="N")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same stations, places and losses")
     parser.add_argument("--loss", type=float, default=0.0, metavar="P", help="a station misses a replica")
@@ -33,8 +43,8 @@ def main() -> None:
         format="%(asctime)s %(levelname)s %(message)s",
     )
     logging.getLogger("asyncio").setLevel(logging.INFO)
-    host, port = options.broker
     try:
+        broker = service.BrokerAddress.parse(options.broker)
         core = Core(
             seed=options.seed,
             stations=options.stations,
@@ -45,7 +55,7 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     try:
-        asyncio.run(service.serve(host, port, core, on_ready))
+        asyncio.run(service.serve(broker, core, on_ready))
     finally:
         log.info("ended; %s", ", ".join(f"{name} {count}" for name, count in sorted(core.counters.items())))
 
@@ -53,13 +63,6 @@ def main() -> None:
 def on_ready() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-
-
-def broker_address(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    if parts.scheme != "mqtt" or not parts.hostname or parts.username or parts.path.strip("/"):
-        raise argparse.ArgumentTypeError(f"a broker is mqtt://HOST[:PORT], not {url}")
-    return parts.hostname, parts.port or 1883
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -36,7 +37,22 @@ class Held:
     copies_due: int = 0
 
 
-async def serve(host: str, port: int, core: Core, on_ready: Callable[[], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    host: str
+    port: int
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> "BrokerAddress":
+        parts = urlsplit(url)
+        if parts.scheme != "mqtt" or not parts.hostname:
+            raise ValueError("a broker is mqtt://[USER:PASSWORD@]HOST[:PORT]")
+        return cls(parts.hostname, parts.port or 1883, parts.username, parts.password)
+
+
+async def serve(broker: BrokerAddress, core: Core, on_ready: Callable[[], None]) -> None:
     """Runs until SIGTERM or SIGINT, over as many connections as it takes; `on_ready` is called at each subscription."""
     loop = asyncio.get_running_loop()
     stop = loop.create_future()
@@ -44,7 +60,7 @@ async def serve(host: str, port: int, core: Core, on_ready: Callable[[], None]) 
         loop.add_signal_handler(number, lambda: stop.done() or stop.set_result(None))
     back_off_s = FIRST_BACK_OFF_S
     while not stop.done():
-        if await Connection(core, on_ready).run(host, port, stop):
+        if await Connection(core, on_ready).run(broker, stop):
             back_off_s = FIRST_BACK_OFF_S
         await asyncio.wait([stop], timeout=back_off_s)
         back_off_s = min(2 * back_off_s, LONGEST_BACK_OFF_S)
@@ -77,12 +93,14 @@ class Connection:
         client.on_message = self._on_message
         client.on_publish = self._on_publish
 
-    async def run(self, host: str, port: int, stop: asyncio.Future[None]) -> bool:
+    async def run(self, broker: BrokerAddress, stop: asyncio.Future[None]) -> bool:
         """Serves until the connection ends or `stop` is done; whether it ever was subscribed."""
+        if broker.user:
+            self._client.username_pw_set(broker.user, broker.password)
         try:
-            self._client.connect(host, port, KEEPALIVE_S)
+            self._client.connect(broker.host, broker.port, KEEPALIVE_S)
         except OSError as error:
-            log.warning("no broker at %s:%d: %s", host, port, error)
+            log.warning("no broker at %s:%d: %s", broker.host, broker.port, error)
             return False
         while not (stop.done() or self._ended.done()):
             await asyncio.wait([stop, self._ended], timeout=1, return_when=asyncio.FIRST_COMPLETED)
@@ -114,7 +132,9 @@ class Connection:
         self._loop.remove_writer(sock)
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if not reason.is_failure:
+        if reason.is_failure:
+            log.warning("the broker refuses the connection: %s", reason)
+        else:
             client.subscribe(SUBSCRIPTIONS)  # also into a session that has them: the broker may have lost its store
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:

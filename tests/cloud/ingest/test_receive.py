@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from cloud.pickups.model import State
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from cloud.frames.model import Result
 from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Limits, Message, Outcome, receive
 from cloud.ingest.uplink import WINDOW_BEHIND
+from cloud.pickups.model import State
 from tests.sealing import callback, seal
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)

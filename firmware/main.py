@@ -1,0 +1,3 @@
+from domino import app, board
+
+app.run(board.Board())

@@ -1,0 +1,61 @@
+"""Stand-in for `esp32`: the wake sources, the chip's thermometer, and NVS with the meaning of its commit."""
+
+import _board
+
+WAKEUP_ALL_LOW, WAKEUP_ANY_HIGH = False, True
+
+wake_sources = []  # what `deepsleep` was told to wake on: [pin, level] pairs
+
+
+def wake_on_ext0(pin, level):
+    wake_sources[:] = [[pin.id, int(level)]]
+
+
+def raw_temperature():
+    return round(_board.surroundings["temperature_c"] * 1.8 + 32)
+
+
+class NVS:
+    """Values set live in memory until `commit`. nvs.json: {namespace: {name: [type, value]}}, blobs in hex."""
+
+    def __init__(self, namespace):
+        self._namespace = _named(namespace)
+        self._set = {}
+
+    def get_i32(self, key):
+        return self._get(key, "i32")
+
+    def set_i32(self, key, value):
+        if not -(1 << 31) <= value < 1 << 31:
+            raise OverflowError("overflow converting long int to machine word")
+        _board.boundary("before nvs_set")
+        self._set[_named(key)] = ["i32", value]
+        _board.boundary("after nvs_set")
+
+    def get_blob(self, key, buffer):
+        value = bytes.fromhex(self._get(key, "blob"))
+        if len(value) > len(buffer):
+            raise OSError(-4364, "ESP_ERR_NVS_INVALID_LENGTH")
+        buffer[: len(value)] = value
+        return len(value)
+
+    def commit(self):
+        _board.boundary("before nvs_commit")
+        flash = _board.load("nvs.json", {})
+        flash.setdefault(self._namespace, {}).update(self._set)
+        _board.store("nvs.json", flash)
+        _board.trace("nvs_commit", names=sorted(self._set))
+        self._set = {}
+        _board.boundary("after nvs_commit")
+
+    def _get(self, key, kind):
+        entry = self._set.get(key) or _board.load("nvs.json", {}).get(self._namespace, {}).get(key)
+        if entry is None or entry[0] != kind:
+            raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND")
+        return entry[1]
+
+
+def _named(name):
+    if len(name) > 15:
+        raise OSError(-4361, "ESP_ERR_NVS_KEY_TOO_LONG")
+    return name
