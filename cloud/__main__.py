@@ -3,7 +3,6 @@
 `domino serve` calls `run` too, after it has started a broker and the radio model of its own.
 """
 
-import os
 import secrets
 import signal
 import socket
@@ -29,10 +28,10 @@ from cloud.ingest.mqtt import Inlet
 from cloud.ingest.receive import Limits
 from cloud.live import Bell
 from cloud.pages import STATIC
-from cloud.settings import Settings, load
+from cloud.secret import write_secret
+from cloud.settings import FIRST_SIGN_IN, Settings, load
 from cloud.web import create_app
 
-FIRST_SIGN_IN = "first-sign-in.txt"  # in the data folder, mode 0600
 MINTED_AT_ONCE = 200  # codes a transaction, so that no press waits long for the one writer
 MINT_EVERY_S = 60.0  # a look at the pool when no press rings for it
 STREAMS_END_S = 3  # how long open event streams may hold up a stop
@@ -49,9 +48,6 @@ class Ready:
     """Where the service is reached."""
 
     http_url: str
-    broker_url: str
-    data_dir: Path
-    first_sign_in: Path | None
 
 
 Announce = Callable[[Ready], None]
@@ -75,7 +71,7 @@ def run(
     keys = read_keys(settings.master_key_file) if settings.master_key_file else make_keys(settings.master_key)
     database.migrate(settings.database)
     engine = database.connect(settings.database)
-    first_sign_in = _first_account(engine, settings.data_dir)
+    _first_account(engine, settings.data_dir)
 
     registry = prometheus_client.CollectorRegistry()
     bell = Bell()
@@ -101,7 +97,7 @@ def run(
     threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in (inlet, minter)]
     for thread in threads:
         thread.start()
-    ready = Ready(f"http://{settings.host}:{port}", broker_url, settings.data_dir, first_sign_in)
+    ready = Ready(f"http://{settings.host}:{port}")
     server = _Server(
         uvicorn.Config(
             app,
@@ -181,25 +177,16 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _first_account(engine: sa.Engine, data_dir: Path) -> Path | None:
+def _first_account(engine: sa.Engine, data_dir: Path) -> None:
     """Give an empty service its first administrator; the password goes to a file that only its owner reads."""
-    path = data_dir / FIRST_SIGN_IN
     with engine.begin() as conn:
         if accounts.any_staff(conn):
-            return path if path.exists() else None
+            return
         password = secrets.token_urlsafe(12)
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-            out.write(f"admin\n{password}\n")
-        accounts.add(
-            conn,
-            name="admin",
-            display_name="Administrator",
-            role=Role.ADMIN,
-            password=password,
-            now=database.now(),
-        )
-    return path
+        (data_dir / FIRST_SIGN_IN).unlink(missing_ok=True)  # of a database that is no more
+        write_secret(data_dir / FIRST_SIGN_IN, f"admin\n{password}\n")
+        now = database.now()
+        accounts.add(conn, name="admin", display_name="Administrator", role=Role.ADMIN, password=password, now=now)
 
 
 def _answers(engine: sa.Engine) -> bool:
@@ -219,7 +206,7 @@ def set_up_logs(log_format: str) -> None:
             structlog.processors.format_exc_info if log_format == "json" else _as_is,
             structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
 

@@ -149,6 +149,7 @@ class Gate:
         request = Request(scope)
         taken = 0
 
+        # FastAPI's own limit answers in plain text, outside of our headers and error pages.
         async def receive_limited() -> Message:
             nonlocal taken
             message = await receive()

@@ -5,9 +5,14 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tools import children
+
+# How long an example takes says something about the machine, nothing about the law.
+hypothesis.settings.register_profile("domino", deadline=None)
+hypothesis.settings.load_profile("domino")
 
 
 @pytest.fixture

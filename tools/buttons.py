@@ -15,7 +15,7 @@ from cloud.fleet.model import Button, Exists, format_id
 from cloud.ingest.keys import KeyFileError, make_keys
 from cloud.settings import Settings
 from simulator.board.vm import Board, Line
-from tools.serve import running
+from tools.running import find_running
 from tools.terminal import (
     AsJson,
     DatabaseUrl,
@@ -118,7 +118,7 @@ def press(
     """Press a button: the real firmware on a stand-in board, against the running service."""
     chosen = settings(data_dir=data_dir, database_url=database_url)
     engine = open_database(data_dir, database_url)
-    port = mqtt_port or running(chosen.data_dir).mqtt_port
+    port = mqtt_port or find_running(chosen.data_dir).mqtt_port
     if port is None:
         raise Failure("the running service uses a broker by URL: give its --mqtt-port", 2)
     board = open_board(engine, chosen, device, port)

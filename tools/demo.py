@@ -19,14 +19,16 @@ from rich.table import Table
 import cloud.accounts.store as accounts
 import cloud.fleet.store as fleet
 from cloud import database
-from cloud.__main__ import FIRST_SIGN_IN
 from cloud.accounts.model import Role
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import format_id
+from cloud.secret import write_secret
+from cloud.settings import FIRST_SIGN_IN
 from cloud.stamps.model import format_pairs
 from tools.buttons import open_board, press_board
 from tools.children import NotStarted, started
-from tools.serve import HttpPort, MqttPort, Running, running
+from tools.running import Running, find_running
+from tools.serve import HttpPort, MqttPort
 from tools.terminal import AsJson, DataDir, Failure, console, print_json, settings
 
 BUTTON = 0x00D1F3A7
@@ -107,7 +109,7 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
             engine = database.connect(chosen.database)
             with engine.begin() as conn:
                 token = accounts.create_token(conn, name="domino demo", role=Role.VIEWER, now=database.now())
-            where = running(data_dir)
+            where = find_running(data_dir)
             headers = {"Authorization": f"Bearer {token}"}
             with httpx.Client(base_url=where.http_url, headers=headers, timeout=FRAME_S) as api:
                 yield Service(where, data_dir, engine, api)
@@ -117,7 +119,7 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
 
 
 def _is_announced(log: str) -> bool:
-    return any(line.startswith('{"pid"') for line in log.splitlines())
+    return '{"pid"' in log
 
 
 def _usable(port: int) -> int:
@@ -137,9 +139,7 @@ def _provision(engine: sa.Engine, data_dir: Path) -> None:
         if fleet.find(conn, BUTTON):
             return
         password = secrets.token_urlsafe(9)
-        path = data_dir / CUSTOMER_SIGN_IN
-        path.touch(mode=0o600)
-        path.write_text(f"{CUSTOMER}\n{password}\n")
+        write_secret(data_dir / CUSTOMER_SIGN_IN, f"{CUSTOMER}\n{password}\n")
         now = database.now()
         customer = accounts.add(
             conn, name=CUSTOMER, display_name="Claire Morvan", role=Role.CUSTOMER, password=password, now=now

@@ -1,35 +1,22 @@
 """`domino serve`: broker, radio model, ingest and web from one command, on one machine."""
 
-import json
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-import cloud.__main__ as cloud  # the composition root
 from cloud.ingest.keys import KeyFileError
-from cloud.settings import Settings
+from cloud.settings import FIRST_SIGN_IN
 from tools.children import InUse, NotStarted, broker, locked, radio
+from tools.running import Running, noted
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json, settings
-
-RUNNING = "running.json"  # in the data folder while the service runs: where it is reached
 
 HttpPort = Annotated[int | None, typer.Option(min=0, max=65535, help="The web pages' port; 0: a free one.")]
 MqttPort = Annotated[int | None, typer.Option(min=0, max=65535, help="The broker's port; 0: a free one.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Where a running service is reached."""
-
-    pid: int
-    http_url: str
-    mqtt_port: int | None  # None: another broker, by URL
 
 
 def command(
@@ -60,6 +47,9 @@ def command(
         broker_url=broker_url,
         master_key_file=master_key_file,
     )
+    # Here, because the web application costs half a second that no other command need pay.
+    from cloud.__main__ import CannotStart, Ready, run
+
     try:
         with ExitStack() as parts:
             parts.enter_context(locked(chosen.data_dir))
@@ -72,48 +62,29 @@ def command(
                 url, own_port = own.url, own.port
             if with_radio:
                 log = chosen.data_dir / "radio.log"
-                beside["radio"] = parts.enter_context(
-                    radio(url, log_file=log, stations=stations, seed=seed, loss=loss)
-                ).is_running
-            announce = parts.enter_context(_announcing(chosen, own_port, as_json))
-            cloud.run(chosen, url, announce, beside)
-    except (InUse, NotStarted, cloud.CannotStart, KeyFileError) as error:
+                model = parts.enter_context(radio(url, log_file=log, stations=stations, seed=seed, loss=loss))
+                beside["radio"] = model.is_running
+
+            def announce(ready: Ready) -> None:
+                running = Running(os.getpid(), ready.http_url, own_port)
+                parts.enter_context(noted(chosen.data_dir, running))
+                if as_json:
+                    print_json(asdict(running))
+                else:
+                    _show(running, chosen.data_dir)
+
+            run(chosen, url, announce, beside)
+    except (InUse, NotStarted, CannotStart, KeyFileError) as error:
         raise Failure(str(error)) from None
 
 
-@contextmanager
-def _announcing(chosen: Settings, mqtt_port: int | None, as_json: bool) -> Iterator[cloud.Announce]:
-    """Gives what tells people and scripts that all parts answer; forgets it at the end."""
-    path = chosen.data_dir / RUNNING
-
-    def announce(ready: cloud.Ready) -> None:
-        said = {"pid": os.getpid(), "http_url": ready.http_url, "mqtt_port": mqtt_port}
-        path.write_text(json.dumps(said))
-        if as_json:
-            print_json(said | {"data_dir": str(chosen.data_dir)})
-            sys.stdout.flush()
-            return
-        console.print(f"pages      [bold]{ready.http_url}[/]")
-        if ready.first_sign_in:
-            console.print(f"sign-in    name and password stand in {ready.first_sign_in}", soft_wrap=True)
-        console.print(f"broker     {f'mqtt://127.0.0.1:{mqtt_port}' if mqtt_port else 'by URL'}")
-        console.print(f"data       {chosen.data_dir}   [dim]Ctrl-C ends everything[/]", soft_wrap=True)
-
-    try:
-        yield announce
-    finally:
-        with suppress(FileNotFoundError):
-            path.unlink()
-
-
-def running(data_dir: Path) -> Running:
-    """Where the service on `data_dir` is reached; a `Failure` where none runs."""
-    try:
-        found = Running(**json.loads((data_dir / RUNNING).read_text()))
-        os.kill(found.pid, 0)
-    except (OSError, ValueError, TypeError):
-        raise Failure(f"no service runs on {data_dir}: start one with `domino serve --data-dir {data_dir}`") from None
-    return found
+def _show(running: Running, data_dir: Path) -> None:
+    first_sign_in = data_dir / FIRST_SIGN_IN
+    console.print(f"pages      [bold]{running.http_url}[/]")
+    if first_sign_in.exists():
+        console.print(f"sign-in    name and password stand in {first_sign_in}", soft_wrap=True)
+    console.print(f"broker     {f'mqtt://127.0.0.1:{running.mqtt_port}' if running.mqtt_port else 'by URL'}")
+    console.print(f"data       {data_dir}   [dim]Ctrl-C ends everything[/]", soft_wrap=True)
 
 
 def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:

@@ -32,7 +32,8 @@ DatabaseUrl = Annotated[str | None, typer.Option(help="Another database than SQL
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, default=str))
+    """One object on a line of its own, at once: a script may be waiting for it."""
+    print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
 
 
 def settings(**given: object) -> Settings:

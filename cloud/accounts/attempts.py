@@ -31,7 +31,8 @@ def of_address(host: str) -> Key:
 
 
 class Attempts:
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
         self._lock = threading.Lock()
         self._taken: OrderedDict[str, deque[datetime]] = OrderedDict()
 
@@ -54,7 +55,7 @@ class Attempts:
     def _of(self, key: str, now: datetime) -> deque[datetime]:
         taken = self._taken.setdefault(key, deque())
         self._taken.move_to_end(key)
-        if len(self._taken) > KEPT:
+        if len(self._taken) > self._kept:
             self._taken.popitem(last=False)
         while taken and taken[0] <= now - WINDOW:
             taken.popleft()

@@ -19,14 +19,14 @@ from cloud import database
 from cloud.accounts.guard import bearer
 from cloud.accounts.model import Right, Token
 from cloud.fleet.claims import new_claim_code
-from cloud.fleet.model import format_id, parse_id
 from cloud.fleet.model import State as ButtonState
+from cloud.fleet.model import format_id, parse_id
 from cloud.frames.model import Result
 from cloud.pickups.model import Event
 from cloud.pickups.model import State as PickupState
 from cloud.places.model import Address
-from cloud.stamps.model import parse
 from cloud.stamps.model import State as StampState
+from cloud.stamps.model import parse
 
 MAX_LIMIT = 200
 
@@ -184,12 +184,12 @@ class Confirmation(BaseModel):
 
 
 @router.get("/buttons", tags=["buttons"])
-def list_buttons(
-    request: Request, token: See, limit: Limit = 50, offset: Annotated[int, Query(ge=0)] = 0
-) -> Buttons:
+def list_buttons(request: Request, token: See, limit: Limit = 50, offset: Annotated[int, Query(ge=0)] = 0) -> Buttons:
     """The fleet, last heard first."""
     with _reading(request) as conn:
-        return Buttons(buttons=[ButtonAnswer.model_validate(one) for one in cloud.fleet.store.newest(conn, limit, offset)])
+        return Buttons(
+            buttons=[ButtonAnswer.model_validate(one) for one in cloud.fleet.store.newest(conn, limit, offset)]
+        )
 
 
 @router.get("/buttons/{id}", tags=["buttons"], responses=NOT_FOUND)

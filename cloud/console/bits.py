@@ -15,7 +15,13 @@ WIDTH = 640.0
 BODY_CELL = WIDTH / 24
 
 KINDS = {kind.word: kind for kind in Kind}
-WOKEN_BY = {1: "power", 2: "reset", 3: "watchdog", 4: "the button", 5: "soft reset"}  # machine.reset_cause() on the ESP32
+WOKEN_BY = {
+    1: "power",
+    2: "reset",
+    3: "watchdog",
+    4: "the button",
+    5: "soft reset",
+}  # machine.reset_cause() on the ESP32
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,15 @@ def overview(request: Request, session: Annotated[Session | None, Depends(guard.
         figures = _figures(conn, now)
     after = frames[0].id if frames else 0
     return pages.render(
-        request, "console/overview.html", now=now, frames=frames, orders=orders, rows=stream.ORDERS, after=after, oob=False, **figures
+        request,
+        "console/overview.html",
+        now=now,
+        frames=frames,
+        orders=orders,
+        rows=stream.ORDERS,
+        after=after,
+        oob=False,
+        **figures,
     )
 
 

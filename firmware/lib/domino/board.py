@@ -19,7 +19,7 @@ class Board:
         self._rtc = machine.RTC()
 
     def why_awake(self):
-        """ "press", "reset" (power, watchdog, software) or "nothing" (a timer, a spurious wake)."""
+        """One of "press", "reset" (power, watchdog, software) and "nothing" (a timer, a stray wake)."""
         if machine.reset_cause() != machine.DEEPSLEEP_RESET:
             return "reset"
         return "press" if machine.wake_reason() == machine.EXT0_WAKE else "nothing"

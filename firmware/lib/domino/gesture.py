@@ -23,7 +23,8 @@ class Gesture:
         self._is_down = is_down
         self._clicks = 1
         self._steady_ms = 0  # since the key went where it is
-        self._doubt_ms = 0  # of those, how long it has now read otherwise
+        self._reads_otherwise = False  # which may be bounce
+        self._otherwise_ms = 0  # of the steady time, how long it has been doing so
         self._age_ms = 0
 
     @property
@@ -33,8 +34,10 @@ class Gesture:
     def feed(self, reads_down, passed_ms):
         self._age_ms += passed_ms
         self._steady_ms += passed_ms
-        self._doubt_ms = 0 if reads_down == self._is_down else self._doubt_ms + passed_ms
-        if self._doubt_ms >= BOUNCE_MS:
+        otherwise = reads_down != self._is_down
+        self._otherwise_ms = self._otherwise_ms + passed_ms if otherwise and self._reads_otherwise else 0
+        self._reads_otherwise = otherwise
+        if self._otherwise_ms >= BOUNCE_MS:
             self._turn()
         elif self._age_ms >= GIVE_UP_MS or self._is_down and self._steady_ms >= STUCK_MS:
             self._end(None)
@@ -44,8 +47,8 @@ class Gesture:
     def _turn(self):
         was_hold = self.is_hold
         self._is_down = not self._is_down
-        self._steady_ms = self._doubt_ms
-        self._doubt_ms = 0
+        self._steady_ms = self._otherwise_ms
+        self._reads_otherwise = False
         if self._is_down:
             self._clicks += 1
         elif was_hold:

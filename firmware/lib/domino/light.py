@@ -13,7 +13,7 @@ PATTERNS = {
     "state": (FLICKER, FLICKER) * 5 + (LONG,),  # then as many short flashes as the state's number
     "sent-not-confirmed": (SHORT, GAP, SHORT),
     "not-sent": (SHORT, SHORT) * 5 + (SHORT,),
-    "unprovisioned": (FLICKER, FLICKER) * 24 + (FLICKER,),
+    "unprovisioned": (FLICKER, FLICKER) * 12 + (FLICKER,),
 }
 ANSWERS = ("accepted", "cancelled", "unclaimed", "refused", "state")
 

@@ -23,10 +23,10 @@ def deepsleep(time_ms=None):
 
 
 class Pin:
-    IN, OUT, OPEN_DRAIN = 1, 3, 7
-    PULL_DOWN, PULL_UP = 1, 2
+    IN, OUT = 1, 3
+    PULL_UP = 2
 
-    def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=0, hold=None):
+    def __init__(self, id, mode=-1, pull=-1, *, value=None):
         self.id = id
         self._level = None
         if value is not None:
@@ -51,7 +51,7 @@ def _key_level():
 
 
 class ADC:
-    ATTN_0DB, ATTN_2_5DB, ATTN_6DB, ATTN_11DB = 0, 1, 2, 3
+    ATTN_11DB = 3
 
     def __init__(self, pin, *, atten=0):
         pass

@@ -47,7 +47,9 @@ class Service:
         self.bell.ring()
         return outcomes
 
-    def sealed(self, parcels: int = 1, device: int = BUTTON, kind: str = "pickup", now: datetime | None = None) -> bytes:
+    def sealed(
+        self, parcels: int = 1, device: int = BUTTON, kind: str = "pickup", now: datetime | None = None
+    ) -> bytes:
         """The callback of the button's next message."""
         counter = next(self.counters)
         data = seal(

@@ -35,6 +35,7 @@ ADDRESS = {
 class Site:
     engine: sa.Engine
     app: FastAPI
+    health: dict[str, bool]
 
     def visitor(self, base_url: str = "http://testserver") -> TestClient:
         return TestClient(self.app, base_url, follow_redirects=False, headers={"accept-language": "en"})
@@ -67,14 +68,15 @@ class Site:
 def build(folder: Path) -> Site:
     engine = database.connect(f"sqlite:///{folder / 'domino.db'}")
     database.metadata.create_all(engine)
+    health = {"database": True, "broker": True}
     app = create_app(
         engine=engine,
         bell=live.Bell(),
-        health=lambda: {"database": True, "broker": True},
+        health=lambda: health,
         registry=prometheus_client.CollectorRegistry(),
         vendor=folder / "vendor",
     )
-    return Site(engine, app)
+    return Site(engine, app, health)
 
 
 def csrf_of(page: str) -> str:
