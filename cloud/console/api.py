@@ -187,13 +187,13 @@ class Confirmation(BaseModel):
 def list_buttons(request: Request, token: See, limit: Limit = 50, offset: Annotated[int, Query(ge=0)] = 0) -> Buttons:
     """The fleet, last heard first."""
     with _reading(request) as conn:
-        return Buttons(
-            buttons=[ButtonAnswer.model_validate(one) for one in cloud.fleet.store.newest(conn, limit, offset)]
-        )
+        found = cloud.fleet.store.newest(conn, limit, offset)
+    return Buttons(buttons=[ButtonAnswer.model_validate(one) for one in found])
 
 
 @router.get("/buttons/{id}", tags=["buttons"], responses=NOT_FOUND)
 def show_button(request: Request, token: See, id: str) -> ButtonAnswer:
+    """One button of the fleet."""
     with _reading(request) as conn:
         button = cloud.fleet.store.find(conn, _device(id))
     if button is None:

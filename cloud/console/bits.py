@@ -15,13 +15,8 @@ WIDTH = 640.0
 BODY_CELL = WIDTH / 24
 
 KINDS = {kind.word: kind for kind in Kind}
-WOKEN_BY = {
-    1: "power",
-    2: "reset",
-    3: "watchdog",
-    4: "the button",
-    5: "soft reset",
-}  # machine.reset_cause() on the ESP32
+# By machine.reset_cause() of the ESP32; a wake from deep sleep is the button's, or the heartbeat's.
+WOKEN_BY = {1: "power", 2: "reset", 3: "watchdog", 4: "deep sleep", 5: "soft reset"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ REFUSALS = (
     ("replayed, stale", "f-bad", {Result.REPLAYED, Result.STALE}),
     ("wrong seal or key", "hatched", {Result.BAD_SEAL, Result.WRONG_GENERATION}),
     ("unknown, revoked", "f-soft", {Result.UNKNOWN_BUTTON, Result.REVOKED}),
-    ("malformed, over budget", "f-warn", {Result.MALFORMED, Result.OVER_BUDGET}),
+    ("malformed, too many", "f-warn", {Result.MALFORMED, Result.OVER_BUDGET}),
 )
 REFUSED = frozenset().union(*(results for _, _, results in REFUSALS))
 

@@ -1,4 +1,4 @@
-"""The operators' pages: the live overview, one order from press to stamp, the buttons, and the search for any of them."""
+"""The operators' pages: the live overview, one order from press to stamp, the buttons, the search for any of them."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -44,17 +44,8 @@ def overview(request: Request, session: Annotated[Session | None, Depends(guard.
         orders = store.orders(conn, limit=stream.ORDERS)
         figures = _figures(conn, now)
     after = frames[0].id if frames else 0
-    return pages.render(
-        request,
-        "console/overview.html",
-        now=now,
-        frames=frames,
-        orders=orders,
-        rows=stream.ORDERS,
-        after=after,
-        oob=False,
-        **figures,
-    )
+    context = {"frames": frames, "orders": orders, "rows": stream.ORDERS, "after": after, "oob": False}
+    return pages.render(request, "console/overview.html", now=now, **context, **figures)
 
 
 @router.get("/figures")
@@ -90,6 +81,15 @@ def _figures(conn: sa.Connection, now: datetime) -> dict[str, Any]:
         "buttons": buttons,
         "buttons_heard": heard,
     }
+
+
+@router.get("/traffic")
+def list_traffic(request: Request, session: See) -> Response:
+    """The overview's chart as a table."""
+    now = database.now()
+    with database.reading(request.app.state.engine) as conn:
+        context = _figures(conn, now)
+    return pages.render(request, "console/traffic_table.html", now=now, **context)
 
 
 @router.get("/pickups")

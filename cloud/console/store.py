@@ -113,7 +113,7 @@ def count_buttons(conn: sa.Connection, heard_since: datetime) -> tuple[int, int]
 
 def owner_names(conn: sa.Connection, ids: Collection[int | None]) -> dict[int, str]:
     query = sa.select(accounts.c.id, accounts.c.display_name).where(accounts.c.id.in_(ids))
-    return {id: name for id, name in conn.execute(query)}
+    return {row.id: row.display_name for row in conn.execute(query)}
 
 
 def frame_of_data(conn: sa.Connection, data: bytes) -> int | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from itertools import pairwise
 
 from cloud.fleet.model import format_id
 from cloud.frames.model import Frame, Result
@@ -75,7 +76,7 @@ def thread(pickup: Pickup, events: Sequence[PickupEvent], frames: Sequence[Frame
         "expected" if step.at is None else "now" if i == last_done and pickup.state in OPEN else "done"
         for i, step in enumerate(steps)
     ]
-    ways = [_way(one, other) for one, other in zip(places, places[1:], strict=False)]
+    ways = [_way(one, other) for one, other in pairwise(places)]
     return Thread(
         steps=tuple(steps),
         nodes=tuple(Node(x, y, style) for (x, y), style in zip(places, styles, strict=True)),

@@ -8,6 +8,7 @@
 const KEPT = 200; // rows
 const SILENCE_MS = 40_000; // the server speaks every 15 s; after this long the line is dead, whatever the browser thinks
 const RETRY_MS = [1_000, 2_000, 5_000, 10_000];
+const RESUMED_MS = 10_000; // how long it is told that a cut left no gap
 const FIGURES_MS = 5_000; // between two looks at the figures while frames come
 const FIGURES_QUIET_MS = 60_000; // and while none do: the chart's window moves on
 
@@ -33,6 +34,7 @@ let minute = { since: Date.now(), frames: 0, refused: 0 };
 function connect() {
   disconnect();
   heardAt = Date.now();
+  if (!document.body.dataset.live) tell("connecting", "stale", "");
   source = new EventSource(`/stream?after=${last}`);
   source.addEventListener("clock", (event) => {
     heard();
@@ -64,7 +66,7 @@ function heard() {
     const resumed = cutAt !== null;
     cutAt = null;
     document.body.dataset.live = "live";
-    tell(resumed ? `resumed at ${number(last)}, no gap` : "live, no gap", "ok", "ok");
+    tellLive(resumed);
     figuresDue = true;
   }
 }
@@ -123,7 +125,12 @@ function pause() {
   show(waiting);
   waiting = [];
   held = 0;
-  if (cutAt === null) tell(`resumed at ${number(last)}, no gap`, "ok", "ok");
+  if (cutAt === null) tellLive(true);
+}
+
+function tellLive(resumed) {
+  tell(resumed ? `resumed at ${number(last)}, no gap` : "live, no gap", "ok", "ok");
+  if (resumed) setTimeout(() => cutAt === null && tellLive(false), RESUMED_MS);
 }
 
 function tell(words, icon, tone) {
@@ -168,6 +175,14 @@ function number(value) {
   return String(value).replace(/\B(?=(\d{3})+$)/g, "\u00a0");
 }
 
+// Where the chart is wider than the screen, it is open at now.
+function showNow() {
+  const traffic = document.getElementById("traffic");
+  traffic.scrollLeft = traffic.scrollWidth;
+}
+
+showNow();
+document.body.addEventListener("htmx:oobAfterSwap", showNow);
 document.getElementById("pause").addEventListener("click", pause);
 addEventListener("keydown", (event) => {
   const elsewhere = event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, dialog");

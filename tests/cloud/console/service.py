@@ -20,6 +20,7 @@ import cloud.fleet.store
 from cloud import database, live, pages
 from cloud.accounts import guard
 from cloud.accounts.model import Role
+from cloud.accounts.passwords import Hash
 from cloud.fleet.claims import new_claim_code
 from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Limits, Message, Outcome, receive
@@ -28,7 +29,7 @@ from cloud.web import create_app
 from tests.sealing import callback, seal
 
 BUTTON = 0x00D1F3A7
-PASSWORD = "correct horse battery"
+NO_PASSWORD = Hash("none that would fit")  # these accounts are signed in already
 
 
 @dataclass
@@ -47,21 +48,15 @@ class Service:
         self.bell.ring()
         return outcomes
 
-    def sealed(
-        self, parcels: int = 1, device: int = BUTTON, kind: str = "pickup", now: datetime | None = None
-    ) -> bytes:
-        """The callback of the button's next message."""
-        counter = next(self.counters)
-        data = seal(
-            device=device, key=self.keys.device_key(device, 0), counter=counter, kind=kind, parcels=parcels,
-            battery_mv=2850, temperature_c=7,
-        )  # fmt: skip
-        return callback(device, data, seq=counter & 0xFFFF, time=int((now or database.now()).timestamp()))
-
     def press(
         self, parcels: int = 1, device: int = BUTTON, kind: str = "pickup", now: datetime | None = None
     ) -> Outcome:
-        return self.hear(self.sealed(parcels, device, kind, now), device=device, now=now)[0]
+        """Take in the button's next message."""
+        now, counter, key = now or database.now(), next(self.counters), self.keys.device_key(device, 0)
+        said = {"kind": kind, "parcels": parcels, "battery_mv": 2850, "temperature_c": 7}
+        data = seal(device=device, key=key, counter=counter, **said)
+        heard = callback(device, data, seq=counter & 0xFFFF, time=int(now.timestamp()))
+        return self.hear(heard, device=device, now=now)[0]
 
     def add_button(self, device: int, place: str, owner_id: int | None = None) -> None:
         with self.engine.begin() as conn:
@@ -74,7 +69,7 @@ class Service:
         name = f"{role}{next(self.counters)}"
         with self.engine.begin() as conn:
             account = cloud.accounts.store.add(
-                conn, name=name, display_name="N. Arnaud", role=role, password=PASSWORD, now=database.now()
+                conn, name=name, display_name="N. Arnaud", role=role, password=NO_PASSWORD, now=database.now()
             )
             return cloud.accounts.store.open_session(conn, account.id, database.now())[0]
 

@@ -1,0 +1,241 @@
+"""The operators' live page in a real browser, on a real server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+import cloud.pickups.store
+from cloud import database
+from cloud.accounts import guard
+from cloud.places.model import Address
+from tests.cloud.console.service import Service, running_service, serving
+from tests.sealing import callback
+
+PICTURES = Path(__file__).parents[2] / "build" / "pictures"
+ADDRESS = Address.of(["Mme Hélène Vasseur", "", "", "12 rue de la République", "", "69001 Lyon"])
+SOON_MS = 15_000  # a bound, on a busy machine too; what is waited for comes within a second or so
+
+expect.set_options(timeout=SOON_MS)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Desk:
+    """An operator's browser, and what it complained about."""
+
+    def __init__(self, browser: Browser, service: Service, url: str, **options: Any) -> None:
+        self.url = url
+        self.complaints: list[str] = []
+        self.context = browser.new_context(**options)
+        self.context.add_cookies([{"name": guard.COOKIE, "value": service.cookie(), "url": url}])
+        # A violation of the Content-Security-Policy is also an error on the console.
+        self.context.on("console", self._note)
+        self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        self.context.on("request", self._watch)
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _watch(self, request: Request) -> None:
+        if urlsplit(request.url).netloc != urlsplit(self.url).netloc:
+            self.complaints.append(f"asked elsewhere: {request.url}")
+
+    def open(self, path: str = "/") -> Page:
+        page = self.context.new_page()
+        page.goto(self.url + path)
+        return page
+
+    def overview(self) -> Page:
+        page = self.open()
+        expect(page.locator("#live")).to_have_text("live, no gap")
+        return page
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with running_service(tmp_path) as service:
+        yield service
+
+
+@pytest.fixture
+def desk(chromium: Browser, service: Service) -> Iterator[Desk]:
+    with serving(service.app) as url:
+        desk = Desk(chromium, service, url, viewport={"width": 1440, "height": 900})
+        yield desk
+        desk.context.close()
+        assert desk.complaints == []
+
+
+def shown(page: Page) -> list[int]:
+    return page.locator("#frames tr").evaluate_all("rows => rows.map(row => Number(row.dataset.id))")
+
+
+def test_a_frame_and_its_order_appear_without_a_reload(desk: Desk, service: Service):
+    page = desk.overview()
+    page.evaluate("window.sameDocument = true")
+    expect(page.get_by_text("No frames yet.")).to_be_visible()
+
+    service.press(2)
+
+    row = page.locator("#frames tr[data-id='1']")
+    expect(row).to_contain_text("pickup · 2")
+    expect(row).to_contain_text("accepted")
+    expect(page.locator("#order-1")).to_contain_text("waits for confirmation")
+    expect(page.locator("#event")).to_have_text("1")
+    expect(page.get_by_text("No frames yet.")).to_be_hidden()
+    expect(page.locator("#kpis")).to_contain_text("1 in the last hour")  # by htmx, after a moment
+    expect(page.locator("#counts")).to_contain_text("1 in all")
+    assert page.evaluate("window.sameDocument")
+
+
+def test_an_order_changes_in_place(desk: Desk, service: Service):
+    service.press()
+    page = desk.overview()
+
+    with service.engine.begin() as conn:
+        cloud.pickups.store.confirm(conn, 1, ADDRESS, "customer c.morvan@example.org", database.now())
+
+    expect(page.locator("#order-1")).to_contain_text("confirmed")
+    expect(page.locator("#orders tr")).to_have_count(1)
+
+
+def test_a_pause_holds_rows_back_and_shows_them_after(desk: Desk, service: Service):
+    page = desk.overview()
+
+    page.keyboard.press("p")
+    for _ in range(3):
+        service.press(kind="alive")
+    expect(page.locator("#live")).to_have_text("paused, 3 wait")
+    assert shown(page) == []
+    page.get_by_role("button", name="Resume").click()
+
+    expect(page.locator("#live")).to_have_text("resumed at 3, no gap")
+    assert shown(page) == [3, 2, 1]
+
+
+def test_a_cut_is_told_and_resumed_without_a_gap_or_a_double(chromium: Browser, service: Service):
+    with serving(service.app) as url:
+        desk = Desk(chromium, service, url)
+        page = desk.overview()
+        service.press()
+        expect(page.locator("#frames tr")).to_have_count(1)
+    expect(page.locator("#live")).to_contain_text("no connection since")
+    for _ in range(4):
+        service.press(kind="alive")
+    assert shown(page) == [1]
+
+    with serving(service.app, port=urlsplit(url).port or 0):
+        expect(page.locator("#live")).to_contain_text(", no gap")
+        expect(page.locator("#frames tr")).to_have_count(5)
+        service.press(kind="alive")
+        expect(page.locator("#frames tr")).to_have_count(6)
+        assert shown(page) == [6, 5, 4, 3, 2, 1]
+        desk.context.close()
+
+
+def test_a_hidden_tab_holds_no_connection_and_catches_up_when_seen(desk: Desk, service: Service):
+    page = desk.overview()
+    hide = "on => { Object.defineProperty(document, 'hidden', {value: on, configurable: true});"
+    hide += "document.dispatchEvent(new Event('visibilitychange')); }"
+
+    page.evaluate(hide, True)
+    service.press(kind="alive")
+    other = desk.overview()
+    service.press(kind="alive")
+    expect(other.locator("#frames tr")).to_have_count(2)  # so the hidden one would have had it too
+    assert shown(page) == []
+    page.evaluate(hide, False)
+
+    expect(page.locator("#frames tr")).to_have_count(2)
+    assert shown(page) == [2, 1]
+
+
+def test_a_page_keeps_two_hundred_rows(desk: Desk, service: Service):
+    page = desk.overview()
+
+    for _ in range(3):
+        service.hear(*[b"no json"] * 70)
+
+    expect(page.locator("#event")).to_have_text("210")
+    assert shown(page) == list(range(210, 10, -1))
+
+
+def test_a_session_that_ends_leads_to_the_sign_in(desk: Desk, service: Service):
+    page = desk.overview()
+    other = desk.open("/buttons")
+
+    other.get_by_role("button", name="Sign out").click()
+
+    page.wait_for_url("**/sign-in?next=/", timeout=SOON_MS)
+
+
+def test_the_keys_walk_open_find_and_tell(desk: Desk, service: Service):
+    service.press()
+    service.press(kind="alive")
+    page = desk.overview()
+
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.locator("#frames tr[data-id='1']")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/pickups/1")
+    page.keyboard.press("/")
+    page.keyboard.type("00D1F3A7")
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/buttons/00D1F3A7")
+
+
+def test_an_order_is_cancelled_after_one_question(desk: Desk, service: Service):
+    service.press()
+    page = desk.open("/pickups/1")
+
+    page.get_by_text("Cancel order", exact=True).click()
+    page.get_by_role("button", name="Cancel order 1").click()
+
+    expect(page.get_by_text("Stamp void")).to_be_visible()
+    expect(page.get_by_text("Cancel order")).to_have_count(0)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_every_page_fits_its_screen_and_complains_of_nothing(
+    chromium: Browser, service: Service, theme: str, width: int, height: int
+):
+    service.press(3)
+    service.press(kind="alive")
+    service.hear(b"no json")
+    service.hear(callback(0xFE03D1A0, bytes(12)), device=0xFE03D1A0)
+    with service.engine.begin() as conn:
+        cloud.pickups.store.confirm(conn, 1, ADDRESS, "customer c.morvan@example.org", database.now())
+    service.press()
+    PICTURES.mkdir(parents=True, exist_ok=True)
+
+    with serving(service.app) as url:
+        desk = Desk(chromium, service, url, viewport={"width": width, "height": height}, color_scheme=theme)
+        for name, path in {
+            "overview": "/", "order": "/pickups/1", "orders": "/pickups", "button": "/buttons/00D1F3A7",
+            "buttons": "/buttons", "frame": "/frames/4", "traffic": "/traffic",
+        }.items():  # fmt: skip
+            page = desk.open(path)
+            if name == "overview":
+                expect(page.locator("#live")).to_have_text("live, no gap")
+            page.screenshot(path=PICTURES / f"{name}-{theme}-{width}.png")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the screen"
+            page.close()
+        desk.context.close()
+        assert desk.complaints == []

@@ -1,0 +1,176 @@
+import re
+
+import cloud.pickups.store
+import cloud.stamps.store
+from cloud import database
+from cloud.accounts.model import Role
+from cloud.places.model import Address
+from cloud.stamps.model import format_pairs
+from tests.cloud.console.service import BUTTON, Service
+from tests.sealing import callback
+
+ADDRESS = Address.of(["Mme Hélène Vasseur", "", "", "12 rue de la République", "", "69001 Lyon"])
+LISTS = ("/", "/figures", "/traffic", "/pickups", "/buttons", "/find?q=none")
+PAGES = (*LISTS, "/pickups/1", "/buttons/00D1F3A7", "/frames/1")
+
+
+def csrf(page: str) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
+def test_the_pages_are_for_staff(service: Service):
+    service.press()
+    viewer, postman, stranger = service.browser(Role.VIEWER), service.browser(Role.POSTMAN), service.browser()
+    stranger.cookies.clear()
+
+    for page in PAGES:
+        assert viewer.get(page).status_code == (404 if "none" in page else 200)
+        assert postman.get(page).status_code == 403
+        assert stranger.get(page).headers["location"].startswith("/sign-in?next=")
+
+
+def test_a_customer_is_led_from_the_overview_to_their_own_page(service: Service):
+    assert service.browser(Role.CUSTOMER).get("/").headers["location"] == "/my"
+    assert service.browser(Role.CUSTOMER).get("/pickups").status_code == 403
+
+
+def test_an_empty_service_says_what_will_stand_where(service: Service):
+    page = service.browser().get("/").text
+
+    assert "No frames yet." in page
+    assert "No orders yet." in page
+
+
+def test_the_overview_counts_what_is_in_the_database(service: Service):
+    service.press(2)
+    service.press(kind="alive")
+    service.hear(b"no json")
+    service.hear(callback(0xFE03D1A0, bytes(12)), device=0xFE03D1A0)
+
+    page = service.browser().get("/").text
+
+    assert "2 of 4 frames" in page
+    assert "mostly" in page
+    assert re.search(r'Wait for confirmation</dt><dd><a href="[^"]+">1</a>', page)
+    assert "of 1 in the fleet" in page
+    assert page.count('<tr data-id="') == 4
+    assert "unknown button: not in the fleet" in page
+
+
+def test_what_came_by_radio_or_api_is_escaped(service: Service):
+    service.add_button(7, "<script>alert(1)</script>")
+    service.press(device=7)
+    service.hear(b'{"device": "<b>x</b>"}', device=7)
+
+    browser = service.browser()
+    for page in (*PAGES, "/buttons/00000007", "/frames/2", "/find?q=<b>x</b>"):
+        text = browser.get(page).text
+        assert "<script>alert" not in text
+        assert "<b>x" not in text
+
+
+def test_no_page_and_no_answer_holds_a_key(service: Service):
+    service.press()
+    key = service.keys.device_key(BUTTON, 0)
+
+    browser, script = service.browser(Role.ADMIN), service.script()
+    told = [browser.get(page).text for page in PAGES]
+    told += [script.get(f"/api/{path}").text for path in ("buttons", "buttons/00D1F3A7", "frames", "pickups/1")]
+
+    assert not any(key.hex() in text.lower() for text in told)
+
+
+def test_an_order_is_told_from_the_press_to_the_stamp(service: Service):
+    service.press(3)
+    with service.engine.begin() as conn:
+        cloud.pickups.store.confirm(conn, 1, ADDRESS, "customer c.morvan@example.org", database.now())
+        stamp = cloud.stamps.store.of_pickup(conn, 1)
+    assert stamp is not None
+
+    page = service.browser().get("/pickups/1").text
+
+    steps = re.findall(r'<span class="hide">(\w+): </span><span class="strong">([^<]+)', page)
+    assert steps == [
+        ("radio", "Pressed 3 times at 00D1F3A7"),
+        ("seal", "Opened: seal is right"),
+        ("order", "Request opened"),
+        ("stamp", "Stamp reserved"),
+        ("radio", "Answered"),
+        ("order", "Confirmed"),
+        ("stamp", "Stamp live"),
+        ("order", "Collection expected"),
+    ]
+    assert "".join(f"<span>{pair}</span> " for pair in format_pairs(stamp.code).split()).strip() in page
+    assert "69001 LYON" in page
+    assert page.count('class="bit"') == 96 + 24
+    assert "1F08" in page
+
+
+def test_an_operator_cancels_an_order_and_its_stamp(service: Service):
+    service.press()
+    operator = service.browser(Role.OPERATOR)
+    page = operator.get("/pickups/1").text
+
+    answer = operator.post("/pickups/1/cancel", data={"csrf": csrf(page)})
+
+    assert answer.headers["location"] == "/pickups/1"
+    page = operator.get("/pickups/1").text
+    assert "Stamp void" in page
+    assert "By staff operator" in page
+    assert "Cancel order" not in page
+    assert operator.post("/pickups/1/cancel", data={"csrf": csrf(page)}).status_code == 409
+
+
+def test_a_cancel_without_the_right_or_the_form_changes_nothing(service: Service):
+    service.press()
+    viewer, operator = service.browser(Role.VIEWER), service.browser(Role.OPERATOR)
+    page = viewer.get("/pickups/1").text
+
+    assert "Cancel order" not in page
+    assert viewer.post("/pickups/1/cancel", data={"csrf": csrf(page)}).status_code == 403
+    assert operator.post("/pickups/1/cancel").status_code == 403
+    assert "waits for confirmation" in operator.get("/pickups/1").text
+
+
+def test_the_search_goes_straight_to_what_is_named(service: Service):
+    service.press()
+    service.hear(callback(0xFE03D1A0, bytes.fromhex("00" * 11 + "07")), device=0xFE03D1A0)
+    with service.engine.begin() as conn:
+        stamp = cloud.stamps.store.of_pickup(conn, 1)
+    assert stamp is not None
+    browser = service.browser()
+
+    def found(text: str) -> str | None:
+        return browser.get("/find", params={"q": text}).headers.get("location")
+
+    assert found("00d1f3a7") == found(" d1f3a7 ") == "/buttons/00D1F3A7"
+    assert found("1") == "/pickups/1"
+    assert found(format_pairs(stamp.code).lower()) == "/pickups/1"
+    assert found("00" * 11 + "07") == "/frames/2"
+    nothing = browser.get("/find", params={"q": "FFFFFFFF"})
+    assert nothing.status_code == 404
+    assert "Nothing found for “FFFFFFFF”" in nothing.text
+
+
+def test_what_is_not_there_is_said_so(service: Service):
+    browser = service.browser()
+
+    for path in ("/pickups/7", "/buttons/0000000F", "/buttons/zz", "/frames/9"):
+        assert browser.get(path).status_code == 404
+
+
+def test_lists_go_on_where_the_page_ends(service: Service):
+    for device in range(1, 53):
+        service.add_button(device, "35 Rennes")
+        service.press(device=device)
+    browser = service.browser()
+
+    orders = browser.get("/pickups").text
+    older = re.search(r'href="(/pickups\?before=\d+)"', orders)
+    assert older
+    assert orders.count("<tr tabindex") == 50
+    assert browser.get(older[1]).text.count("<tr tabindex") == 2
+    assert browser.get("/buttons?page=2").text.count("<tr tabindex") == 3
+    assert "No orders here that are collected" in browser.get("/pickups?state=collected").text

@@ -1,0 +1,172 @@
+"""The stream on a real server: what is sent, after which cut, and when it ends."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import NamedTuple
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+import cloud.accounts.store
+import cloud.pickups.store
+from cloud import database
+from cloud.accounts import guard
+from cloud.accounts.model import Role
+from cloud.console.stream import BACKLOG
+from cloud.frames.store import frames
+from tests.cloud.console.service import Service, serving
+
+
+class Event(NamedTuple):
+    kind: str
+    id: int | None
+    data: str
+
+
+class Client:
+    """One browser's view of the stream."""
+
+    def __init__(self, url: str, cookie: str) -> None:
+        self.url, self.cookie = url, cookie
+
+    @contextmanager
+    def open(self, after: int | None = None, last_event_id: int | None = None) -> Iterator[Iterator[Event]]:
+        """The events of a new connection, once the server has begun to answer."""
+        headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
+        query = {} if after is None else {"after": after}
+        with (
+            httpx.Client(cookies={guard.COOKIE: self.cookie}, timeout=20) as client,
+            client.stream("GET", f"{self.url}/stream", params=query, headers=headers) as response,
+        ):
+            assert response.headers["content-type"].startswith("text/event-stream")
+            yield _events(response)
+
+
+def _events(response: httpx.Response) -> Iterator[Event]:
+    fields: dict[str, str] = {}
+    for line in response.iter_lines():
+        name, _, value = line.partition(": ")
+        if line:
+            fields[name] = value if name != "data" else fields.get("data", "") + value
+        elif "event" in fields:
+            yield Event(fields["event"], int(fields["id"]) if "id" in fields else None, fields.get("data", ""))
+            fields = {}
+
+
+def ids(events: Iterator[Event], count: int) -> list[int | None]:
+    return [event.id for event in islice((event for event in events if event.kind == "frame"), count)]
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    with serving(service.app) as url:
+        yield Client(url, service.cookie())
+
+
+def test_a_frame_and_its_order_arrive_on_an_open_stream(service: Service, client: Client):
+    with client.open(after=0) as events:
+        assert next(events).kind == "clock"
+        service.press(2)
+        frame = next(events)
+        order = next(events)
+
+    assert (frame.kind, frame.id) == ("frame", 1)
+    assert frame.data.startswith('<tr data-id="1"')
+    assert "pickup · 2" in frame.data
+    assert order.kind == "order"
+    assert order.id is None, "an order's event must not move the place to resume from"
+    assert "waits for confirmation" in order.data
+
+
+def test_a_cut_stream_resumes_without_a_gap_and_without_a_double(service: Service, client: Client):
+    seen: list[int | None] = []
+    with ThreadPoolExecutor(1) as presses:
+        pressing = presses.submit(lambda: [service.press(kind="alive") for _ in range(40)])
+        while len(seen) < 40:
+            with client.open(after=0, last_event_id=len(seen)) as events:
+                seen += ids(events, min(7, 40 - len(seen)))
+        pressing.result()
+
+    assert seen == list(range(1, 41))
+
+
+def test_a_page_that_was_just_loaded_goes_on_from_what_it_shows(service: Service, client: Client):
+    for _ in range(3):
+        service.press(kind="alive")
+
+    with client.open(after=2) as events:
+        assert ids(events, 1) == [3]
+
+
+def test_ten_streams_at_once_all_see_every_frame(service: Service, client: Client):
+    with ThreadPoolExecutor(10) as tabs:
+
+        def watch() -> list[int | None]:
+            with client.open(after=0) as events:
+                return ids(events, 20)
+
+        watching = [tabs.submit(watch) for _ in range(10)]
+        for _ in range(20):
+            service.press(kind="alive")
+
+        assert [tab.result() for tab in watching] == [list(range(1, 21))] * 10
+
+
+def test_a_change_without_a_frame_is_seen_too_and_grows_the_version(service: Service, client: Client):
+    service.press()
+    with client.open(after=1) as events:
+        first = next(event for event in events if event.kind == "order")
+        with service.engine.begin() as conn:
+            cloud.pickups.store.cancel(conn, 1, "staff admin", database.now())
+        second = next(event for event in events if event.kind == "order")
+
+    def version(event: Event) -> int:
+        found = re.search(r'data-version="(\d+)"', event.data)
+        assert found
+        return int(found[1])
+
+    assert "cancelled" in second.data
+    assert version(first) < version(second)
+
+
+def test_a_stream_ends_with_its_session(service: Service, client: Client):
+    with client.open() as events:
+        next(events)
+        with service.engine.begin() as conn:
+            cloud.accounts.store.close_session(conn, client.cookie)
+
+        assert [event.kind for event in events] == ["end"]
+
+
+def test_who_is_too_far_behind_or_ahead_of_the_log_is_told_to_load_the_page_anew(service: Service, client: Client):
+    row = {"received_at": database.now(), "carrier": "mqtt", "raw": b"", "raw_size": 0, "result": "malformed"}
+    with service.engine.begin() as conn:
+        conn.execute(sa.insert(frames), [row] * (BACKLOG + 1))
+
+    for after in (0, BACKLOG + 2):
+        with client.open(after=after) as events:
+            assert [event.kind for event in events] == ["clock", "reload"]
+    with client.open(after=1) as events:
+        assert ids(events, BACKLOG) == list(range(2, BACKLOG + 2))
+
+
+@pytest.mark.parametrize(("role", "status"), [(None, 303), (Role.CUSTOMER, 403)])
+def test_the_stream_is_for_staff(service: Service, client: Client, role: Role | None, status: int):
+    cookies = {guard.COOKIE: service.cookie(role)} if role else {}
+
+    assert httpx.get(f"{client.url}/stream", cookies=cookies).status_code == status
+
+
+def test_a_server_stops_though_streams_are_open(service: Service):
+    with serving(service.app) as url:
+        client = Client(url, service.cookie())
+        opened = client.open()
+        events = opened.__enter__()
+        next(events)
+    # `serving` has stopped the server and would have failed had the stream held it up.
+    assert list(events) == []
+    opened.__exit__(None, None, None)
