@@ -4,6 +4,7 @@ A value at time t is what was heard in the minute before t, so the line ends in 
 minute that looks like a fall. Refusals are few and have their own scale below the traffic.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -21,12 +22,33 @@ REFUSALS = (
     ("unknown, revoked", "f-soft", {Result.UNKNOWN_BUTTON, Result.REVOKED}),
     ("malformed, too many", "f-warn", {Result.MALFORMED, Result.OVER_BUDGET}),
 )
-REFUSED = frozenset().union(*(results for _, _, results in REFUSALS))
+TEXTURES = {result: texture for _, texture, results in REFUSALS for result in results}
 
-# Pixels of the drawing, 952 by 200.
-LEFT, RIGHT = 30.0, 782.0
-TRAFFIC_ZERO, TRAFFIC_HIGH = 116.0, 8.0
-REFUSED_ZERO, REFUSED_HIGH = 180.0, 136.0
+LEFT, RIGHT = 30.0, 782.0  # pixels, of a drawing of 952 by 200
+WORTH_NAMING = 3  # refusals in a minute; below that a label says less than the bars do
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A tick of an axis."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Counts as heights, from 0 at `zero` to `top` at `high` (pixels downwards)."""
+
+    zero: float
+    high: float
+    top: int
+
+    def y(self, count: int) -> float:
+        return self.zero - (self.zero - self.high) * count / self.top
+
+    def marks(self, *counts: int) -> tuple[Mark, ...]:
+        return tuple(Mark(self.y(count), str(count)) for count in counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +61,9 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A tick of an axis, or the label of the highest bar."""
-
-    at: float
+class Peak:
+    x: float
+    y: float
     text: str
 
 
@@ -51,13 +72,12 @@ class Traffic:
     since: datetime
     until: datetime
     line: str  # the points of a polyline
-    bars: tuple[Bar, ...]
     now_y: float
+    bars: tuple[Bar, ...]
+    peak: Peak | None
     hours: tuple[Mark, ...]
-    scale: tuple[Mark, ...]
-    refused_scale: tuple[Mark, ...]
-    peak: Mark | None
-    peak_y: float
+    counts: tuple[Mark, ...]
+    refused_counts: tuple[Mark, ...]
     label: str  # the chart in one sentence
     table: tuple[tuple[datetime, int, int], ...]  # minute, heard, refused; newest first
 
@@ -68,75 +88,64 @@ def traffic(
     """The chart of the shortest window that holds all of `minutes`, which are counts of clock minutes up to `now`."""
     until = now.replace(second=0, microsecond=0)
     oldest = min((at for at, _, _ in minutes), default=until)
-    length = next((length for length in WINDOWS if oldest > until - length * MINUTE), max(WINDOWS))
+    length = next((length for length in WINDOWS if oldest >= until - length * MINUTE), max(WINDOWS))
     since = until - length * MINUTE
 
-    heard: dict[datetime, int] = {}
-    refused: dict[datetime, dict[str, int]] = {}
+    heard: Counter[datetime] = Counter()
+    refused: defaultdict[datetime, Counter[str]] = defaultdict(Counter)
     for at, result, count in minutes:
-        if at < since - MINUTE:
-            continue
-        heard[at] = heard.get(at, 0) + count
-        for _, texture, results in REFUSALS:
-            if result in results:
-                stack = refused.setdefault(at, {})
-                stack[texture] = stack.get(texture, 0) + count
-    totals = {at: sum(stack.values()) for at, stack in refused.items()}
-
-    top = _round_up(max([in_last_minute, *heard.values()]))
-    refused_top = _round_up(max(totals.values(), default=0))
+        if at >= since:
+            heard[at] += count
+            if result in TEXTURES:
+                refused[at][TEXTURES[result]] += count
+    most, most_refused = max([in_last_minute, *heard.values()]), max((s.total() for s in refused.values()), default=0)
+    scale, refused_scale = Scale(116, 8, _round_up(most)), Scale(180, 136, _round_up(most_refused))
 
     def x(at: datetime) -> float:
-        return LEFT + (RIGHT - LEFT) * max(0.0, (at - since) / (now - since))
-
-    def y(count: int) -> float:
-        return TRAFFIC_ZERO - (TRAFFIC_ZERO - TRAFFIC_HIGH) * count / top
-
-    def refused_y(count: int) -> float:
-        return REFUSED_ZERO - (REFUSED_ZERO - REFUSED_HIGH) * count / refused_top
+        return LEFT + (RIGHT - LEFT) * ((at - since) / (now - since))
 
     ends = [since + i * MINUTE for i in range(length + 1)]
-    points = [(x(end), y(heard.get(end - MINUTE, 0))) for end in ends] + [(RIGHT, y(in_last_minute))]
+    points = [(x(end), scale.y(heard[end - MINUTE])) for end in ends] + [(RIGHT, scale.y(in_last_minute))]
     bars = []
     for at, stack in sorted(refused.items()):
-        if at < since:
-            continue
-        left, right, below = x(at), min(x(at + MINUTE), RIGHT), 0
-        for _, texture, _ in REFUSALS:
-            if count := stack.get(texture):
-                high, low = refused_y(below + count), refused_y(below)
-                bars.append(Bar(left, high, max(1.0, right - left - 0.8), low - high, texture))
-                below += count
-
-    worst = max(totals, key=lambda at: (totals[at], at), default=None)
+        width, below = max(1.0, min(x(at + MINUTE), RIGHT) - x(at) - 0.8), 0
+        for texture in stack:
+            low, high = refused_scale.y(below), refused_scale.y(below := below + stack[texture])
+            bars.append(Bar(x(at), high, width, low - high, texture))
     peak = None
-    if worst is not None and totals[worst] >= 3:  # below that a label says less than the bars do
-        peak = Mark(x(worst), f"{totals[worst]} refused in the minute of {_clock(worst, zone)}")
+    if most_refused >= WORTH_NAMING:
+        at = max(at for at, stack in refused.items() if stack.total() == most_refused)
+        said = f"{most_refused} refused in the minute of {_clock(at, zone)}"
+        peak = Peak(x(at), refused_scale.y(most_refused), said)
+
     return Traffic(
         since=since,
         until=now,
         line=" ".join(f"{px:.1f},{py:.1f}" for px, py in points),
+        now_y=scale.y(in_last_minute),
         bars=tuple(bars),
-        now_y=y(in_last_minute),
+        peak=peak,
         hours=tuple(
             Mark(x(at), _clock(at, zone))
             for at in ends
             if at.astimezone(zone).minute % WINDOWS[length] == 0 and LEFT + 14 < x(at) < RIGHT - 14
         ),
-        scale=tuple(Mark(y(count), str(count)) for count in (0, top // 2, top)),
-        refused_scale=tuple(Mark(refused_y(count), str(count)) for count in (0, refused_top)),
-        peak=peak,
-        peak_y=refused_y(totals[worst]) if worst is not None else REFUSED_ZERO,
+        counts=scale.marks(0, scale.top // 2, scale.top),
+        refused_counts=refused_scale.marks(0, refused_scale.top),
         label=(
-            f"Frames a minute from {_clock(since, zone)} to {_clock(now, zone)}: {in_last_minute} now, "
-            f"{max([in_last_minute, *heard.values()])} at most; {sum(totals.values())} refused"
+            f"Frames a minute from {_clock(since, zone)} to {_clock(now, zone)}: {in_last_minute} now, {most} at most; "
+            f"{sum(stack.total() for stack in refused.values())} refused"
         ),
-        table=tuple((at, heard[at], totals.get(at, 0)) for at in sorted(heard, reverse=True)),
+        table=tuple((at, heard[at], refused[at].total()) for at in sorted(heard, reverse=True)),
     )
 
 
 def _round_up(count: int) -> int:
-    """The end of a scale: the next of 4, 8, 10, 20, 40, 80, 100, 200, …, whose halves are whole."""
+    """The end of a scale: the next of 4, 8, 10, 20, 40, 80, 100, 200, …, whose halves are whole.
+
+    >>> [_round_up(count) for count in (0, 4, 5, 11, 81, 1001)]
+    [4, 4, 8, 20, 100, 2000]
+    """
     power = 1
     while True:
         for digit in (4, 8, 10, 20):

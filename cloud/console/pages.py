@@ -60,9 +60,9 @@ def figures(request: Request, session: See) -> Response:
 def _figures(conn: sa.Connection, now: datetime) -> dict[str, Any]:
     hour = store.results_since(conn, now - HOUR)
     last_minute = sum(store.results_since(conn, now - chart.MINUTE).values())
-    refused = {result: count for result, count in hour.items() if result in chart.REFUSED}
+    refused = {result: count for result, count in hour.items() if result in chart.TEXTURES}
     midnight = now.astimezone(pages.PARIS).replace(hour=0, minute=0, second=0, microsecond=0)
-    minutes = cloud.frames.store.per_minute(conn, now - chart.LONGEST - 2 * chart.MINUTE, now)
+    minutes = cloud.frames.store.per_minute(conn, now - chart.LONGEST - chart.MINUTE, now)
     buttons, heard = store.count_buttons(conn, now - DAY)
     return {
         "last_minute": last_minute,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from itertools import pairwise
 
 from cloud.fleet.model import format_id
@@ -61,7 +61,7 @@ class Thread:
 
 
 def thread(pickup: Pickup, events: Sequence[PickupEvent], frames: Sequence[Frame], zone: tzinfo) -> Thread:
-    done = sorted([*_of_frames(frames, events), *_of_events(events)], key=lambda one: (one[0], one[1]))
+    done = sorted([*_of_frames(frames), *_of_events(events)], key=lambda one: (one[0], one[1]))
     steps, day = [], None
     for moment, _, lane, title, detail in done:
         at = moment.astimezone(zone)
@@ -86,19 +86,17 @@ def thread(pickup: Pickup, events: Sequence[PickupEvent], frames: Sequence[Frame
     )
 
 
-def _of_frames(frames: Sequence[Frame], events: Sequence[PickupEvent]) -> Iterator[tuple[datetime, int, str, str, str]]:
+def _of_frames(frames: Sequence[Frame]) -> Iterator[tuple[datetime, int, str, str, str]]:
     """(time, rank among equal times, lane, title, detail) of each step."""
     for frame in frames:
         kept = frame.received_at
         if frame.result is not Result.ACCEPTED:
             yield kept, 1, "seal", f"Heard again: {frame.result}", frame.reason
             continue
-        yield min(frame.heard_at or kept, kept), 0, "radio", _pressed(frame), _heard(frame)
+        yield _heard_at(frame), 0, "radio", _pressed(frame), _heard(frame)
         yield kept, 1, "seal", "Opened: seal is right", _opened(frame)
         if frame.downlink:
-            # It was made in the transaction that wrote the order's events, and left right after it.
-            answered = next((event.at for event in events if event.at >= kept), kept)
-            yield answered, 4, "radio", "Answered", "Handed to the network, which is not the same as heard"
+            yield kept, 4, "radio", "Answered", "Sealed under its counter; sent, which is not the same as heard"
 
 
 def _of_events(events: Sequence[PickupEvent]) -> Iterator[tuple[datetime, int, str, str, str]]:
@@ -107,6 +105,13 @@ def _of_events(events: Sequence[PickupEvent]) -> Iterator[tuple[datetime, int, s
         yield event.at, 2, "order", title, ". ".join(filter(None, (f"By {event.actor}", detail)))
         if words := STAMP_WORDS.get(event.event):
             yield event.at, 3, "stamp", *words
+
+
+def _heard_at(frame: Frame) -> datetime:
+    """When the network says it heard it; it says whole seconds, which would set quick presses out of order."""
+    if frame.heard_at is None or frame.received_at - frame.heard_at < timedelta(seconds=1):
+        return frame.received_at
+    return frame.heard_at
 
 
 def _pressed(frame: Frame) -> str:
@@ -129,11 +134,16 @@ def _heard(frame: Frame) -> str:
         return said + f", by {frame.carrier}"
     best = max(frame.copies, key=lambda copy: copy.rssi)
     stations = "1 station" if len(frame.copies) == 1 else f"{len(frame.copies)} stations"
-    return f"{said}, heard by {stations}, best −{abs(best.rssi):.0f} dBm at {best.station}"
+    return f"{said}, heard by {stations}, best {_signed(best.rssi)} dBm at {best.station}"
 
 
 def _opened(frame: Frame) -> str:
-    return f"Key generation {frame.key_generation}; battery {frame.battery_mv} mV, {frame.temperature_c} °C"
+    said = f"Key generation {frame.key_generation}; battery {frame.battery_mv} mV"
+    return said if frame.temperature_c is None else f"{said}, {_signed(frame.temperature_c)} °C"
+
+
+def _signed(value: float) -> str:
+    return f"{value:.0f}".replace("-", "−")
 
 
 def _way(start: tuple[float, float], end: tuple[float, float]) -> str:

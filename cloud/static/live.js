@@ -177,8 +177,8 @@ function number(value) {
 
 // Where the chart is wider than the screen, it is open at now.
 function showNow() {
-  const traffic = document.getElementById("traffic");
-  traffic.scrollLeft = traffic.scrollWidth;
+  const chart = document.querySelector("#traffic .scroll");
+  chart.scrollLeft = chart.scrollWidth;
 }
 
 showNow();

@@ -84,6 +84,7 @@ def test_no_page_and_no_answer_holds_a_key(service: Service):
 
 def test_an_order_is_told_from_the_press_to_the_stamp(service: Service):
     service.press(3)
+    service.press(kind="ask")
     with service.engine.begin() as conn:
         cloud.pickups.store.confirm(conn, 1, ADDRESS, "customer c.morvan@example.org", database.now())
         stamp = cloud.stamps.store.of_pickup(conn, 1)
@@ -97,6 +98,9 @@ def test_an_order_is_told_from_the_press_to_the_stamp(service: Service):
         ("seal", "Opened: seal is right"),
         ("order", "Request opened"),
         ("stamp", "Stamp reserved"),
+        ("radio", "Answered"),
+        ("radio", "Asked at 00D1F3A7 what became of it"),
+        ("seal", "Opened: seal is right"),
         ("radio", "Answered"),
         ("order", "Confirmed"),
         ("stamp", "Stamp live"),
