@@ -103,7 +103,9 @@ def run(
             app, log_config=None, access_log=False, timeout_graceful_shutdown=STREAMS_END_S, server_header=False
         )
         ready = Ready(f"http://{settings.host}:{listener.getsockname()[1]}")
-        _Server(config, lambda: announce(ready)).run(sockets=[listener])
+        server = _Server(config, lambda: announce(ready))
+        app.state.stopping = lambda: server.should_exit  # open event streams end by themselves
+        server.run(sockets=[listener])
     finally:
         for part in (inlet, minter):
             part.stop()
