@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
+from urllib.parse import urlsplit
 
 import prometheus_client
 import sqlalchemy as sa
@@ -34,6 +34,7 @@ from cloud.web import create_app
 
 MINTED_AT_ONCE = 200  # codes a transaction, so that no press waits long for the one writer
 MINT_EVERY_S = 60.0  # a look at the pool when no press rings for it
+BROKER_S = 20.0  # for the broker to answer at the start
 STREAMS_END_S = 3  # how long open event streams may hold up a stop
 
 log = structlog.get_logger(__name__)
@@ -57,17 +58,17 @@ def run(
     settings: Settings,
     broker_url: str,
     announce: Announce,
-    beside: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
+    start_beside: Callable[[], Mapping[str, Callable[[], bool]]] = dict,
 ) -> None:
     """Serve until SIGINT or SIGTERM; `announce` is called once everything answers. Raises `CannotStart`.
 
-    `beside` names the processes that run with this one, for /health: each says whether it is well.
+    `start_beside` starts what needs a listening ingest, such as the radio model, and gives for /health what each of its
+    processes is called and whether it is well.
     """
     set_up_logs(settings.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)  # uvicorn raises the signal once more when it has stopped
     listener = _listen(settings.host, settings.http_port)
-    port: int = listener.getsockname()[1]
     keys = read_keys(settings.master_key_file) if settings.master_key_file else make_keys(settings.master_key)
     database.migrate(settings.database)
     engine = database.connect(settings.database)
@@ -83,32 +84,27 @@ def run(
 
     limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
     inlet = Inlet(broker_url, engine, keys, limits=limits, registry=registry, committed=committed)
-    app = create_app(
-        engine=engine,
-        bell=bell,
-        health=lambda: {
-            "database": _answers(engine),
-            "broker": inlet.connected,
-            **{name: is_well() for name, is_well in beside.items()},
-        },
-        registry=registry,
-        vendor=STATIC / "vendor",
-    )
     threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in (inlet, minter)]
     for thread in threads:
         thread.start()
-    ready = Ready(f"http://{settings.host}:{port}")
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=STREAMS_END_S,
-            server_header=False,
-        ),
-        lambda: inlet.wait_connected(30) and announce(ready),
-    )
     try:
+        # Before anything publishes for it: a broker keeps nothing for a session that it has not met.
+        if not inlet.wait_connected(BROKER_S):
+            raise CannotStart(f"the broker does not answer: {_without_password(broker_url)}")
+        checks = {"database": lambda: _answers(engine), "broker": lambda: inlet.connected, **start_beside()}
+        app = create_app(
+            engine=engine,
+            bell=bell,
+            health=lambda: {name: is_well() for name, is_well in checks.items()},
+            registry=registry,
+            vendor=STATIC / "vendor",
+        )
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, timeout_graceful_shutdown=STREAMS_END_S, server_header=False
+        )
+        ready = Ready(f"http://{settings.host}:{listener.getsockname()[1]}")
+        server = _Server(config, lambda: announce(ready))
+        app.state.stopping = lambda: server.should_exit  # open event streams end by themselves
         server.run(sockets=[listener])
     finally:
         for part in (inlet, minter):
@@ -160,7 +156,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        threading.Thread(target=self._announce, daemon=True).start()
+        self._announce()
 
 
 def _end(*_: object) -> None:
@@ -187,6 +183,11 @@ def _first_account(engine: sa.Engine, data_dir: Path) -> None:
         write_secret(data_dir / FIRST_SIGN_IN, f"admin\n{password}\n")
         now = database.now()
         accounts.add(conn, name="admin", display_name="Administrator", role=Role.ADMIN, password=password, now=now)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or 1883}"
 
 
 def _answers(engine: sa.Engine) -> bool:

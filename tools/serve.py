@@ -50,20 +50,22 @@ def command(
     # Here, because the web application costs half a second that no other command need pay.
     from cloud.__main__ import CannotStart, Ready, run
 
+    impairments = {"stations": stations, "seed": seed, "loss": loss}
     try:
         with ExitStack() as parts:
             parts.enter_context(locked(chosen.data_dir))
-            beside: dict[str, Callable[[], bool]] = {}
             own_port = None
             if chosen.broker_url:
                 url = chosen.broker_url.get_secret_value()
             else:
                 own = parts.enter_context(broker(chosen.data_dir, chosen.mqtt_port, chosen.data_dir / "nats.log"))
                 url, own_port = own.url, own.port
-            if with_radio:
+
+            def start_radio() -> dict[str, Callable[[], bool]]:
+                if not with_radio:
+                    return {}
                 log = chosen.data_dir / "radio.log"
-                model = parts.enter_context(radio(url, log_file=log, stations=stations, seed=seed, loss=loss))
-                beside["radio"] = model.is_running
+                return {"radio": parts.enter_context(radio(url, log_file=log, **impairments)).is_running}
 
             def announce(ready: Ready) -> None:
                 running = Running(os.getpid(), ready.http_url, own_port)
@@ -73,7 +75,7 @@ def command(
                 else:
                     _show(running, chosen.data_dir)
 
-            run(chosen, url, announce, beside)
+            run(chosen, url, announce, start_radio)
     except (InUse, NotStarted, CannotStart, KeyFileError) as error:
         raise Failure(str(error)) from None
 

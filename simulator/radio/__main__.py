@@ -57,7 +57,9 @@ def main() -> None:
     try:
         asyncio.run(service.serve(broker, core, on_ready))
     finally:
-        log.info("ended; %s", ", ".join(f"{name} {count}" for name, count in sorted(core.counters.items())))
+        log.info(
+            "ended; %s", ", ".join(f"{name} {count}" for name, count in sorted(core.counters.items())) or "nothing came"
+        )
 
 
 def on_ready() -> None:

@@ -38,13 +38,13 @@ class Core:
         listen_s: float,
     ) -> None:
         self._seed = seed
-        self._stations = model.place_stations(stations, random.Random(f"{seed}"))  # noqa: S311
-        self._up = model.without(self._stations, down)
+        self.stations = model.place_stations(stations, random.Random(f"{seed}"))  # noqa: S311
+        self._up = model.without(self.stations, down)
         self._impairments = impairments
         self._listen_s = listen_s
         self._devices: dict[str, Device] = {}
         self.counters: Counter[str] = Counter()
-        log.info("stations %s; in service %d", " ".join(s.id for s in self._stations), len(self._up))
+        log.info("stations %s; in service %d", " ".join(s.id for s in self.stations), len(self._up))
 
     def uplink(self, device_id: str, payload: bytes, *, monotonic_s: float, unix_s: float) -> list[Delivery]:
         """What of one radiated message is delivered, and when; nothing if no station heard it."""
@@ -52,7 +52,7 @@ class Core:
         device = self._devices.get(device_id)
         if device is None:
             place = self._draw(device_id)
-            device = self._devices[device_id] = Device(model.place_button(self._stations, place))
+            device = self._devices[device_id] = Device(model.place_button(self.stations, place))
         sequence_number = device.next_sequence_number
         device.next_sequence_number = (sequence_number + 1) % model.SEQUENCE_NUMBERS
 

@@ -7,6 +7,7 @@ Every function that draws takes its source of randomness, so the same seed gives
 """
 
 import math
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,9 +24,8 @@ TOWN_KM = 8.0  # side of the square the stations stand in
 REPLICAS = 3
 SEQUENCE_NUMBERS = 4096  # 12 bits
 MAX_UPLINK_BYTES = 12
-DOWNLINK_BYTES = 8
-DEVICE_DIGITS = 8
-UPPER_HEX = frozenset("0123456789ABCDEF")
+DEVICE = re.compile("[0-9A-F]{8}")
+DOWNLINK = re.compile("[0-9A-Fa-f]{16}")
 
 
 class Random(Protocol):
@@ -166,8 +166,8 @@ def delays_s(impairments: Impairments, rng: Random) -> list[float]:
 
 
 def check_device(device: str) -> None:
-    if len(device) != DEVICE_DIGITS or not UPPER_HEX.issuperset(device):
-        raise Refused(f"a device id is {DEVICE_DIGITS} upper-case hex digits, not {device[:40]!r}")
+    if not DEVICE.fullmatch(device):
+        raise Refused(f"a device id is 8 upper-case hex digits, not {device[:40]!r}")
 
 
 def check_uplink(device: str, payload: bytes) -> None:
@@ -182,8 +182,8 @@ def parse_downlink(device: str, request: Any) -> bytes:
     if not isinstance(request, dict) or request.get("device") != device:
         raise Refused(f"a downlink is an object that names its device, {device}")
     data = request.get("downlinkData")
-    if not isinstance(data, str) or len(data) != 2 * DOWNLINK_BYTES or not UPPER_HEX.issuperset(data.upper()):
-        raise Refused(f"downlinkData is {2 * DOWNLINK_BYTES} hex digits")
+    if not isinstance(data, str) or not DOWNLINK.fullmatch(data):
+        raise Refused("downlinkData is 16 hex digits")
     return bytes.fromhex(data)
 
 

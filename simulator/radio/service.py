@@ -80,7 +80,12 @@ class Connection:
         loop.set_exception_handler(self._on_bug)
 
         client = self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, CLIENT_ID, clean_session=False, protocol=mqtt.MQTTv311, manual_ack=True
+            CallbackAPIVersion.VERSION2,
+            CLIENT_ID,
+            clean_session=False,
+            protocol=mqtt.MQTTv311,
+            manual_ack=True,
+            reconnect_on_failure=False,  # `serve` does that, with a client that has forgotten everything
         )
         client.max_inflight_messages = 0  # unlimited: the broker limits what we hold, and with it what we send
         client.on_socket_open = self._on_socket_open

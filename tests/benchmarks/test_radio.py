@@ -10,6 +10,7 @@ from tools.children import Broker
 
 COUNT = 20_000
 SUBSCRIBE = b"\x82\x10\x00\x01\x00\x0bsigfox/+/up\x00"  # QoS 0: the cloud's acknowledgements are not what is measured
+TOPIC_START = b"sigfox/"
 SUBACK = b"\x90\x03\x00\x01\x00"
 
 
@@ -24,9 +25,11 @@ def test_messages_a_second_through_the_radio_model(broker: Broker, tmp_path: Pat
         assert cloud.recv(len(SUBACK)) == SUBACK
         began = time.perf_counter()
         threading.Thread(target=buttons.sendall, args=(burst,)).start()
-        arrived = bytearray()
-        while arrived.count(b"sigfox/") < COUNT:
-            arrived += cloud.recv(1 << 20)
+        arrived, tail = 0, b""
+        while arrived < COUNT:
+            chunk = tail + cloud.recv(1 << 20)
+            arrived += chunk.count(TOPIC_START)
+            tail = chunk[1 - len(TOPIC_START) :]
         print(f"\nradio model: {COUNT / (time.perf_counter() - began):,.0f} messages/s")  # noqa: T201
 
 

@@ -33,7 +33,9 @@ with locked(folder), broker(folder, port, folder / "nats.log") as b, radio(b.url
 def parent(folder: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
     """A process with a broker and a radio as its children, and what it says about them."""
     command = [sys.executable, "-c", PARENT, str(folder), str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=children.ROOT) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ) as process:
         assert process.stdout
         try:
             yield process, json.loads(process.stdout.readline())
@@ -109,11 +111,9 @@ def test_a_child_that_dies_at_its_start_leaves_its_last_words(tmp_path: Path) ->
     assert str(died.value) == f"the radio model ended at its start; the end of {tmp_path / 'log'}:\nno such station"
 
 
-def test_a_child_that_does_not_heed_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "END_S", 0.1)
-    stubborn = [sys.executable, "-c", "import signal; signal.signal(15, signal.SIG_IGN); print('up'); signal.pause()"]
-    stubborn.insert(1, "-u")
-    with children.started("it", stubborn, tmp_path / "log", lambda log: "up" in log) as process:
+def test_a_child_that_does_not_heed_sigterm_is_killed(tmp_path: Path) -> None:
+    stubborn = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"]
+    with children.started("it", stubborn, tmp_path / "log", lambda log: "up" in log, end_s=0.1) as process:
         pass
     assert process.returncode == -signal.SIGKILL
 

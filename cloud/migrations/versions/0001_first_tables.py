@@ -109,7 +109,7 @@ def upgrade() -> None:
         sa.Column("data", sa.LargeBinary(), nullable=True),
         sa.Column("heard_at", sa.BigInteger(), nullable=True),
         sa.Column("seq_number", sa.Integer(), nullable=True),
-        sa.Column("listens", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("listens", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("lqi", sa.Text(), nullable=True),
         sa.Column("copies", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("key_generation", sa.Integer(), nullable=True),

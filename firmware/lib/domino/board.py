@@ -2,6 +2,7 @@
 
 import esp32
 import machine
+
 from domino.link import mqtt
 
 KEY_PIN = 4  # to ground when pressed; an RTC pin, or it could not wake the board

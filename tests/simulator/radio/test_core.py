@@ -64,7 +64,7 @@ def test_a_lost_message_uses_its_sequence_number_up() -> None:
 
 
 def test_a_network_whose_stations_are_down_hears_nothing() -> None:
-    ids = [station.id for station in make_core()._stations]
+    ids = [station.id for station in make_core().stations]
     core = Core(seed=1, stations=5, down=ids, impairments=model.Impairments(), listen_s=25)
     assert uplink(core, A) == []
     assert core.counters["unheard"] == 1

@@ -145,6 +145,12 @@ def test_noise_is_no_downlink(request: object) -> None:
         model.parse_downlink("0012AB34", request)
 
 
+@pytest.mark.parametrize("text", ["", "00" * 7, "00" * 9, "0x" * 8, "٠" * 16, "\ufb00" * 16, " " + "0" * 15])
+def test_downlink_data_is_16_hex_digits(text: str) -> None:
+    with pytest.raises(model.Refused, match="16 hex digits"):
+        model.parse_downlink("0012AB34", {"device": "0012AB34", "downlinkData": text})
+
+
 @given(st.binary(min_size=8, max_size=8))
 def test_a_downlink_is_8_bytes_in_hex_of_any_case(data: bytes) -> None:
     for text in (data.hex(), data.hex().upper()):

@@ -3,6 +3,7 @@
 from time import sleep_ms, ticks_diff, ticks_ms
 
 import network
+
 from domino.link import Failed
 
 TRIES = 2  # `connect` alone would try for ever

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from cloud.settings import load
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("DOMINO_DATA_DIR", "DOMINO_SETTINGS", "DOMINO_HTTP_PORT", "DOMINO_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_without_anything_the_data_folder_is_here():
+    assert load().database == f"sqlite:///{Path('data').resolve()}/domino.db"
+
+
+def test_the_command_line_beats_the_environment_and_that_the_file(monkeypatch, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "domino.toml").write_text("http_port = 1001\nmqtt_port = 1002\nstamp_pool = 3\n")
+    monkeypatch.setenv("DOMINO_HTTP_PORT", "2001")
+    monkeypatch.setenv("DOMINO_MQTT_PORT", "2002")
+    found = load(mqtt_port=3002, http_port=None)
+    assert (found.http_port, found.mqtt_port, found.stamp_pool) == (2001, 3002, 3)
+
+
+def test_the_file_stands_in_the_chosen_data_folder_or_where_the_environment_says(monkeypatch, tmp_path):
+    for name, port in (("one", 11), ("two", 22)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "domino.toml").write_text(f"http_port = {port}\n")
+    assert load(data_dir=tmp_path / "one").http_port == 11
+    monkeypatch.setenv("DOMINO_SETTINGS", str(tmp_path / "two" / "domino.toml"))
+    assert load(data_dir=tmp_path / "one").http_port == 22
+
+
+@pytest.mark.parametrize(
+    "line", ["http_port = 70000", 'http_port = "many"', "no_such_setting = 1", "downlinks_per_day = -1"]
+)
+def test_a_wrong_setting_is_refused(tmp_path, line):
+    (tmp_path / "domino.toml").write_text(line)
+    with pytest.raises(pydantic.ValidationError):
+        load(data_dir=tmp_path)
+
+
+def test_urls_that_may_carry_a_password_do_not_show():
+    found = load(database_url="postgresql+psycopg://domino:hunter2@db/domino", broker_url="mqtt://a:hunter3@b")
+    assert "hunter2" in found.database
+    assert "hunter" not in repr(found)
+    assert "hunter" not in str(found.model_dump())

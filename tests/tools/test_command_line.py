@@ -1,0 +1,121 @@
+"""The commands that end by themselves, called as a script calls them."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import cloud.accounts.store as accounts
+from cloud import database
+from tests.sealing import VECTORS
+from tools.main import app
+from tools.terminal import Failure
+
+runner = CliRunner()
+KEY = VECTORS["uplinks"][1]["device_key"]
+UPLINK = VECTORS["uplinks"][1]["uplink"]
+
+
+def run(*arguments: str) -> Result:
+    return runner.invoke(app, list(arguments))
+
+
+def run_json(*arguments: str):
+    done = run(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("vector", VECTORS["uplinks"], ids=lambda v: f"{v['device_id']}-{v['counter']}")
+def test_encode_and_decode_agree_with_the_vectors(vector):
+    options = ["--device", vector["device_id"], "--key", vector["device_key"]]
+    said = {name: str(vector[name]) for name in ("counter", "kind", "parcels", "battery_mv", "temperature_c")}
+    said |= {"reset_cause": str(vector["reset_cause"]), "link_failures": str(vector["link_failures"])}
+    fields = [word for name, value in said.items() for word in (f"--{name.replace('_', '-')}", value)]
+    encoded = run("uplink", "encode", *options, *fields, "--generation", str(vector["key_generation"]))
+    assert encoded.stdout.strip() == vector["uplink"]
+    decoded = run_json("uplink", "decode", *options, "--last-counter", str(vector["counter"] - 1), vector["uplink"])
+    assert decoded == {name: vector[name] for name in decoded}
+    assert len(decoded) == 9
+
+
+def test_decode_refuses_with_the_named_reason():
+    wrong = UPLINK[:-1] + ("0" if UPLINK[-1] != "0" else "1")
+    done = run("uplink", "decode", "--device", "0012AB34", "--key", KEY, wrong)
+    assert isinstance(done.exception, Failure)
+    assert str(done.exception).startswith("bad seal:")
+
+
+def test_explain_names_every_field():
+    sealed = run("uplink", "explain", UPLINK)
+    assert sealed.exit_code == 0
+    for word in ("version", "key generation", "counter", "body", "seal"):
+        assert word in sealed.stdout
+    parts = {
+        part["field"].strip(): part
+        for part in run_json("uplink", "explain", UPLINK, "--device", "12ab34", "--key", KEY)
+    }
+    assert parts["kind"]["value"] == "0 pickup"
+    assert parts["battery"]["value"] == "3000 mV"
+    bits = "".join(
+        parts[name]["bits"] for name in ("kind", "parcels", "battery", "temperature", "reset cause", "link failures")
+    )
+    assert len(bits) == 24
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["uplink", "explain", "00"],
+        ["uplink", "explain", "zz" * 12],
+        ["uplink", "explain", UPLINK, "--device", "12AB34"],
+        ["uplink", "decode", "--device", "xyz", "--key", KEY, UPLINK],
+        ["uplink", "decode", "--device", "1", "--key", "00", UPLINK],
+        ["uplink", "encode", "--device", "1", "--key", KEY, "--counter", "0", "--kind", "alive"],
+        ["uplink", "encode", "--device", "1", "--key", KEY, "--counter", "1", "--kind", "jump"],
+        ["uplink", "encode", "--device", "1", "--key", KEY, "--counter", "1", "--kind", "pickup"],
+        ["button", "add", "not-an-id"],
+        ["stamp", "show", "7K4F"],
+        ["token", "create", "--role", "king"],
+    ],
+)
+def test_wrong_input_is_a_usage_error_that_repeats_no_key(arguments):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert KEY not in done.output
+
+
+def test_a_button_is_added_listed_and_its_claim_code_shown_once(tmp_path):
+    folder = ["--data-dir", str(tmp_path)]
+    added = run_json("button", "add", "12ab34", "--place", "35 Rennes", *folder)
+    assert added["id"] == "0012AB34"
+    (listed,) = run_json("button", "list", *folder)
+    assert (listed["id"], listed["place"], listed["claimed"]) == ("0012AB34", "35 Rennes", False)
+    assert added["claim_code"] not in run("button", "list", *folder).output
+
+
+def test_an_empty_fleet_says_how_to_fill_it(tmp_path):
+    assert "domino button add" in run("button", "list", "--data-dir", str(tmp_path)).output
+
+
+def test_a_token_works_and_only_its_hash_is_kept(tmp_path):
+    made = run_json("token", "create", "--role", "viewer", "--data-dir", str(tmp_path))
+    engine = database.connect(f"sqlite:///{tmp_path / 'domino.db'}")
+    with database.reading(engine) as conn:
+        found = accounts.find_token(conn, made["token"], database.now())
+    engine.dispose()
+    assert found is not None
+    assert found.role == "viewer"
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("domino.db*"))
+    assert made["token"].encode() not in kept
+
+
+def test_a_stamp_that_does_not_exist_is_said_so(tmp_path):
+    done = run("stamp", "show", "7K4F2M9X", "--data-dir", str(tmp_path))
+    assert isinstance(done.exception, Failure)
+    assert "no stamp" in str(done.exception)
+
+
+def test_migrating_twice_is_harmless(tmp_path):
+    for _ in range(2):
+        assert "up to date" in run("migrate", "--data-dir", str(tmp_path)).output
