@@ -54,7 +54,7 @@ class Fleet:
     def uplink(self) -> tuple[int, bytes]:
         """The next frame of some button; now and then one that is to be refused."""
         device = self.rng.choice(list(self.counters))
-        kind = self.rng.choices(("alive", "pickup", "cancel", "ask", "boot"), (60, 25, 4, 6, 5))[0]
+        kind = self.rng.choices(("alive", "pickup", "cancel", "ask", "boot"), (76, 14, 2, 4, 4))[0]
         self.counters[device] += 1
         generation = 0
         if self.rng.random() < 0.04:
