@@ -120,9 +120,10 @@ def main() -> None:
             sign_in(page, running.http_url)
             shown = page.locator("#frames tr").count()
             uplinks = [flock.uplink() for _ in range(LIVE)]
-            publish(running.mqtt_port or 0, [(f"air/{device:08X}/up", data) for device, data in uplinks])
-            page.wait_for_function("n => document.querySelectorAll('#frames tr').length > n", arg=shown)
-            page.wait_for_timeout(2500)  # the figures and the chart follow the stream by their own beat
+            with page.expect_response("**/figures"):  # which the page asks for once frames have come
+                publish(running.mqtt_port or 0, [(f"air/{device:08X}/up", data) for device, data in uplinks])
+                page.wait_for_function("n => document.querySelectorAll('#frames tr').length > n", arg=shown)
+            page.wait_for_timeout(500)
             page.screenshot(path=IMAGES / f"live-{theme}.png")
             page.locator("#orders a").first.click()
             page.wait_for_load_state()
