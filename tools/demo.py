@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import sqlalchemy as sa
 import typer
 from rich.table import Table
@@ -51,7 +51,7 @@ class Service:
     running: Running
     data_dir: Path
     engine: sa.Engine
-    api: httpx.Client
+    api: httpx2.Client
 
 
 def command(
@@ -111,7 +111,7 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
                 token = accounts.create_token(conn, name="domino demo", role=Role.VIEWER, now=database.now())
             where = find_running(data_dir)
             headers = {"Authorization": f"Bearer {token}"}
-            with httpx.Client(base_url=where.http_url, headers=headers, timeout=FRAME_S) as api:
+            with httpx2.Client(base_url=where.http_url, headers=headers, timeout=FRAME_S) as api:
                 yield Service(where, data_dir, engine, api)
             engine.dispose()
     except NotStarted as error:

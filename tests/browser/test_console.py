@@ -188,6 +188,7 @@ def test_the_keys_walk_open_find_and_tell(desk: Desk, service: Service):
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
     page.keyboard.press("j")
     page.keyboard.press("j")
     expect(page.locator("#frames tr[data-id='1']")).to_be_focused()
