@@ -16,7 +16,7 @@ export PYTHON
 # pyright would ask the network for a newer version of itself.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup setup-test demo test lint fix bench audit constraints clean
+.PHONY: help setup setup-test demo test lint fix bench pictures audit constraints clean
 
 help: ## List the targets
 	@echo "Domino: two commands do everything, set-up included: make demo, make test"
@@ -47,6 +47,9 @@ fix: setup-test ## Repair what ruff can repair by itself
 
 bench: setup-test ## Measure, one process at a time
 	@$(BIN)/python -m pytest -p no:xdist -s tests/benchmarks
+
+pictures: setup-test ## Make the pictures in docs/images again
+	@$(BIN)/python -m tests.browser.pictures
 
 audit: setup-test ## Ask for known vulnerabilities of the pinned packages
 	@$(BIN)/pip-audit --requirement constraints.txt --disable-pip --no-deps --strict

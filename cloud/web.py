@@ -81,7 +81,8 @@ def create_app(
     for feature in (cloud.accounts, cloud.fleet, cloud.pickups, cloud.console):
         app.include_router(feature.pages.router, include_in_schema=False)
     app.include_router(cloud.console.api.router, prefix="/api")
-    app.mount("/static/vendor", StaticFiles(directory=vendor, check_dir=False))
+    if vendor.is_dir():  # else its files are not found, and the pages do without
+        app.mount("/static/vendor", StaticFiles(directory=vendor))
     app.mount("/static", StaticFiles(directory=pages.STATIC))
 
     @app.get("/health", include_in_schema=False)
@@ -131,7 +132,8 @@ def _tell_error(request: Request, error: Exception) -> Response:
     else:
         told = status if status in TOLD else status // 100 * 100
         context = {"status": status, "told": told, "message": message, "again_at": getattr(error, "again_at", None)}
-        answer = pages.render(request, "error.html", lang=pages.language(request), here="/", **context)
+        here = None if request.method in SAFE_METHODS else "/"
+        answer = pages.render(request, "error.html", lang=pages.language(request), here=here, **context)
     answer.headers.update({**HEADERS, **(headers or {})})  # a 500 is answered outside of Gate
     return answer
 

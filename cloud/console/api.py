@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 import cloud.fleet.store
@@ -18,6 +18,7 @@ import cloud.stamps.store
 from cloud import database
 from cloud.accounts.guard import bearer
 from cloud.accounts.model import Right, Token
+from cloud.console.store import MAX_ID
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import State as ButtonState
 from cloud.fleet.model import format_id, parse_id
@@ -59,8 +60,9 @@ router = APIRouter(
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Its state does not allow this"}}
 
+Id = Annotated[int, Path(le=MAX_ID)]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most")]
-Before = Annotated[int | None, Query(ge=1, description="Only items with an id below this one; newest first")]
+Before = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only items with an id below this one; newest first")]
 # What the models below make of the domain's values.
 ButtonId = Annotated[str, BeforeValidator(lambda id: format_id(id) if isinstance(id, int) else id)]
 Hex = Annotated[str, BeforeValidator(lambda data: data.hex() if isinstance(data, bytes) else data)]
@@ -184,7 +186,9 @@ class Confirmation(BaseModel):
 
 
 @router.get("/buttons", tags=["buttons"])
-def list_buttons(request: Request, token: See, limit: Limit = 50, offset: Annotated[int, Query(ge=0)] = 0) -> Buttons:
+def list_buttons(
+    request: Request, token: See, limit: Limit = 50, offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0
+) -> Buttons:
     """The fleet, last heard first."""
     with _reading(request) as conn:
         found = cloud.fleet.store.newest(conn, limit, offset)
@@ -217,7 +221,8 @@ def list_frames(
     request: Request,
     token: See,
     after: Annotated[
-        int | None, Query(ge=0, description="Only frames with an id above this one; oldest first. To poll: the last id")
+        int | None,
+        Query(ge=0, le=MAX_ID, description="Only frames with an id above this one, oldest first; to poll: the last id"),
     ] = None,
     before: Before = None,
     device: Annotated[DeviceId | None, Query(description="Only frames that claim this button")] = None,
@@ -247,14 +252,14 @@ def list_pickups(
 
 
 @router.get("/pickups/{id}", tags=["pickups"], responses=NOT_FOUND)
-def show_pickup(request: Request, token: See, id: int) -> PickupInFull:
+def show_pickup(request: Request, token: See, id: Id) -> PickupInFull:
     """One order with its history and its stamp."""
     with _reading(request) as conn:
         return _in_full(conn, id)
 
 
 @router.post("/pickups/{id}/confirm", tags=["pickups"], responses=NOT_FOUND | CONFLICT)
-def confirm_pickup(request: Request, token: Operate, id: int, confirmation: Confirmation) -> PickupInFull:
+def confirm_pickup(request: Request, token: Operate, id: Id, confirmation: Confirmation) -> PickupInFull:
     """Name the addressee of a request, as its customer asked: it becomes an order and its stamp goes live."""
     address = Address.of(confirmation.addressee)
     with _writing(request) as conn:
@@ -265,7 +270,7 @@ def confirm_pickup(request: Request, token: Operate, id: int, confirmation: Conf
 
 
 @router.post("/pickups/{id}/cancel", tags=["pickups"], responses=NOT_FOUND | CONFLICT)
-def cancel_pickup(request: Request, token: Operate, id: int) -> PickupInFull:
+def cancel_pickup(request: Request, token: Operate, id: Id) -> PickupInFull:
     """Take an order back; its stamp becomes void."""
     with _writing(request) as conn:
         cloud.pickups.store.cancel(conn, id, actor=f"token {token.name}", now=database.now())

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 import cloud.fleet.store
@@ -30,7 +30,8 @@ router = APIRouter()
 router.include_router(stream.router)
 
 See = Annotated[Session, Depends(guard.signed_in(Right.SEE))]
-Before = Annotated[int | None, Query(ge=1)]
+Id = Annotated[int, Path(le=store.MAX_ID)]
+Before = Annotated[int | None, Query(ge=1, le=store.MAX_ID)]
 
 
 @router.get("/")
@@ -100,7 +101,7 @@ def list_orders(request: Request, session: See, state: State | None = None, befo
 
 
 @router.get("/pickups/{id}")
-def show_order(request: Request, session: See, id: int) -> Response:
+def show_order(request: Request, session: See, id: Id) -> Response:
     with database.reading(request.app.state.engine) as conn:
         pickup = cloud.pickups.store.find(conn, id)
         if pickup is None:
@@ -129,7 +130,7 @@ def show_order(request: Request, session: See, id: int) -> Response:
 
 @router.post("/pickups/{id}/cancel", dependencies=[Depends(guard.csrf_checked)])
 def cancel_order(
-    request: Request, session: Annotated[Session, Depends(guard.signed_in(Right.OPERATE))], id: int
+    request: Request, session: Annotated[Session, Depends(guard.signed_in(Right.OPERATE))], id: Id
 ) -> Response:
     with request.app.state.engine.begin() as conn:
         cloud.pickups.store.cancel(conn, id, actor=f"staff {session.account.name}", now=database.now())
@@ -171,7 +172,7 @@ def show_button(request: Request, session: See, id: str, before: Before = None) 
 
 
 @router.get("/frames/{id}")
-def show_frame(request: Request, session: See, id: int) -> Response:
+def show_frame(request: Request, session: See, id: Id) -> Response:
     with database.reading(request.app.state.engine) as conn:
         frame = cloud.frames.store.find(conn, id)
     if frame is None:

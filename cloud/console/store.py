@@ -15,6 +15,7 @@ from cloud.pickups.model import Event, State
 from cloud.pickups.store import pickup_events, pickups
 from cloud.stamps.store import stamps
 
+MAX_ID = 2**63 - 1  # the database holds no larger one, and breaks when asked for it
 SEARCHED = 200_000  # frames read through for a pasted one, a third of a second; their bytes have no index
 
 

@@ -33,8 +33,8 @@ router = APIRouter()
 @router.get("/stream", response_class=EventSourceResponse, dependencies=[Depends(guard.signed_in(Right.SEE))])
 async def stream(
     request: Request,
-    after: Annotated[int | None, Query(ge=0)] = None,
-    last_event_id: Annotated[int | None, Header(ge=0)] = None,
+    after: Annotated[int | None, Query(ge=0, le=store.MAX_ID)] = None,
+    last_event_id: Annotated[int | None, Header(ge=0, le=store.MAX_ID)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Frames after `Last-Event-ID`, else after `?after=`, else from now on, as `frame`; orders as `order`.
 

@@ -107,7 +107,7 @@ def _open(heard: Reception | Rejected, buttons: dict[int, Button], keys: Keys) -
         if button.state is State.REVOKED:
             return Rejected(Result.REVOKED, "the button was revoked")
         if header.key_generation != button.key_generation:
-            said = f"sealed by key generation {header.key_generation}, the fleet has {button.key_generation}"
+            said = f"key generation {header.key_generation}, the fleet has {button.key_generation}"
             return Rejected(Result.WRONG_GENERATION, said)
         key = keys.device_key(button.id, button.key_generation)
         return open_uplink(heard.data, device=button.id, key=key, last_counter=button.last_counter)
@@ -278,7 +278,7 @@ def _end(
     if key in fresh and fresh[key].place == place:
         note, downlink = effects[key].note, first.downlink
         if effects[key].answer and reception.listens and downlink is None:
-            note = "; ".join(filter(None, [note, "not answered: the day's downlinks are used up"]))
+            note = "; ".join(filter(None, [note, "not answered: the day’s downlinks are used up"]))
         return Outcome(Result.ACCEPTED, note, reception, opened, first.pickup_id, downlink)
     age = now - first.received_at
     same = reception.seq_number is not None and (reception.heard_at, reception.seq_number) == (

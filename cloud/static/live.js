@@ -67,7 +67,7 @@ function heard() {
     cutAt = null;
     document.body.dataset.live = "live";
     tellLive(resumed);
-    figuresDue = true;
+    figuresDue ||= resumed;
   }
 }
 

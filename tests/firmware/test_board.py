@@ -28,7 +28,6 @@ def test_an_abandoned_press_ends_the_vm_and_the_board_can_be_pressed_again(board
     assert board.wake().slept
 
 
-@pytest.mark.skipif(not Path("/usr/bin/setpriv").exists(), reason="util-linux leashes the VM")
 def test_the_vm_dies_with_its_parent_even_by_kill_9(tmp_path: Path):
     script = """
         import sys

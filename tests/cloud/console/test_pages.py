@@ -161,7 +161,14 @@ def test_the_search_goes_straight_to_what_is_named(service: Service):
 def test_what_is_not_there_is_said_so(service: Service):
     browser = service.browser()
 
-    for path in ("/pickups/7", "/buttons/0000000F", "/buttons/zz", "/frames/9"):
+    for path in (
+        "/pickups/7",
+        "/buttons/0000000F",
+        "/buttons/zz",
+        "/frames/9",
+        f"/pickups/{2**63}",
+        f"/frames/{2**70}",
+    ):
         assert browser.get(path).status_code == 404
 
 

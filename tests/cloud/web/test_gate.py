@@ -21,7 +21,13 @@ def _routes(site: Site) -> Iterator[tuple[str, str]]:
 
 def test_every_route_answers_with_the_security_headers(site: Site) -> None:
     visitor = site.visitor()
-    asked = [*_routes(site), ("GET", "/nothing/here"), ("GET", "/static/domino.css"), ("PUT", "/sign-in")]
+    asked = [
+        *_routes(site),
+        ("GET", "/nothing/here"),
+        ("GET", "/static/domino.css"),
+        ("GET", "/static/vendor/x.js"),
+        ("PUT", "/sign-in"),
+    ]
     assert ("POST", "/my/pickups/1") in asked
     for method, path in asked:
         answer = visitor.request(method, path)
