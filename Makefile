@@ -45,8 +45,8 @@ fix: setup-test ## Repair what ruff can repair by itself
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: setup-test ## Measure, one process at a time
-	@$(BIN)/python -m pytest -p no:xdist -s tests/benchmarks
+bench: setup-test ## Measure, each figure against a peer or a limit
+	@$(BIN)/python -m tests.benchmarks
 
 pictures: setup-test ## Make the pictures in docs/images again
 	@$(BIN)/python -m tests.browser.pictures
