@@ -93,7 +93,7 @@ def _press_on_enter(service: Service) -> None:
 @contextmanager
 def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, quiet: bool) -> Iterator[Service]:
     """`domino serve` as a child, ready to be used; where a port is not given and taken, a free one is found."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     chosen = settings(data_dir=data_dir)
     ports = {
         "--http-port": _usable(chosen.http_port) if http_port is None else http_port,

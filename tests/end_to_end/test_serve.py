@@ -56,6 +56,7 @@ def test_secrets_are_files_of_their_owner_and_appear_in_no_log(tmp_path):
     folder = tmp_path / "data"
     domino(*demo(folder))
     secrets = [folder / name for name in ("master.key", "first-sign-in.txt", "demo-customer.txt")]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for path in secrets:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     words = [path.read_text().split()[-1] for path in secrets]
