@@ -58,12 +58,14 @@ def now() -> datetime.datetime:
 
 def connect(url: str) -> sa.Engine:
     """An engine for `url`, e.g. ``sqlite:///data/domino.db``; SQLite is set up for a durable writer beside readers."""
+    # A failed statement tells its text in a log, never its values: they are people's addresses and hashes of passwords.
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True)
+        return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True)
     if ":memory:" in url or url == "sqlite://":
-        engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
+        threads = {"check_same_thread": False}
+        engine = sa.create_engine(url, hide_parameters=True, poolclass=sa.StaticPool, connect_args=threads)
     else:
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(url, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from math import ceil
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import prometheus_client
 import sqlalchemy as sa
@@ -188,7 +188,7 @@ def _is_foreign(headers: Headers) -> bool:
     if site := headers.get("sec-fetch-site"):
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
 def _too_large() -> HTTPException:

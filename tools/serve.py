@@ -48,24 +48,26 @@ def command(
         master_key_file=master_key_file,
     )
     # Here, because the web application costs half a second that no other command need pay.
-    from cloud.__main__ import CannotStart, Ready, run
+    from cloud.__main__ import CannotStart, PartEnded, Ready, run
 
     impairments = {"stations": stations, "seed": seed, "loss": loss}
     try:
         with ExitStack() as parts:
             parts.enter_context(locked(chosen.data_dir))
-            own_port = None
+            own_port: int | None = None
+            children: dict[str, Callable[[], bool]] = {}
             if chosen.broker_url:
                 url = chosen.broker_url.get_secret_value()
             else:
                 own = parts.enter_context(broker(chosen.data_dir, chosen.mqtt_port, chosen.data_dir / "nats.log"))
                 url, own_port = own.url, own.port
+                children["nats-server"] = own.is_running
 
             def start_radio() -> dict[str, Callable[[], bool]]:
-                if not with_radio:
-                    return {}
-                log = chosen.data_dir / "radio.log"
-                return {"radio": parts.enter_context(radio(url, log_file=log, **impairments)).is_running}
+                if with_radio:
+                    log = chosen.data_dir / "radio.log"
+                    children["radio"] = parts.enter_context(radio(url, log_file=log, **impairments)).is_running
+                return children
 
             def announce(ready: Ready) -> None:
                 running = Running(os.getpid(), ready.http_url, own_port)
@@ -76,6 +78,8 @@ def command(
                     _show(running, chosen.data_dir)
 
             run(chosen, url, announce, start_radio)
+    except PartEnded as error:
+        raise Failure(f"{error}: its log is in {chosen.data_dir}") from None
     except (InUse, NotStarted, CannotStart, KeyFileError) as error:
         raise Failure(str(error)) from None
 

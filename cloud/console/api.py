@@ -60,7 +60,7 @@ router = APIRouter(
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Its state does not allow this"}}
 
-Id = Annotated[int, Path(le=MAX_ID)]
+Id = Annotated[int, Path(ge=0, le=MAX_ID)]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most")]
 Before = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only items with an id below this one; newest first")]
 # What the models below make of the domain's values.

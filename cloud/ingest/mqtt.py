@@ -16,6 +16,7 @@ import paho.mqtt.client as paho
 import sqlalchemy as sa
 import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy.exc import OperationalError
 
@@ -93,28 +94,31 @@ class Inlet:
 
     def run(self) -> None:
         """The loop: read what has arrived, keep it, acknowledge and answer it."""
-        tries = 0
+        tries = 0  # since a batch was kept: a broker that takes us only to drop us is not called without a pause
         while not self._stopping.is_set():
             if self._client.socket() is None:
-                if not self._connect():
-                    self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
-                    tries += 1
-                    continue
-                tries = 0
-            self._read_packets()
-            if self._arrived:
-                self._keep()
+                if tries:
+                    self._stopping.wait(RETRY_S[min(tries, len(RETRY_S)) - 1])
+                tries += 1
+                self._connect()
+                continue
+            try:
+                self._read_packets()
+                if self._arrived:
+                    self._keep()
+                    tries = 0
+            except Exception:
+                log.exception("inlet met a bug; it connects anew, and what it had comes again")
+                self._client.disconnect()
         self._client.disconnect()
         self._metrics.connected.set(0)
 
-    def _connect(self) -> bool:
+    def _connect(self) -> None:
         self._arrived.clear()  # not acknowledged, so the broker sends it again
         try:
             self._client.connect(self._url.hostname or "127.0.0.1", self._url.port or 1883, KEEPALIVE_S)
         except OSError as error:
             log.warning("broker away", broker=self._url.hostname, port=self._url.port, error=str(error))
-            return False
-        return True
 
     def _read_packets(self) -> None:
         """Wait for a packet, then drain what is readable."""
@@ -136,7 +140,7 @@ class Inlet:
     def _keep(self) -> None:
         """Commit what has arrived, then acknowledge and answer it."""
         arrived, self._arrived = self._arrived, []
-        batch = [Message("mqtt", message.topic.split("/")[1], bytes(message.payload)) for message in arrived]
+        batch = [Message("mqtt", _device(message), bytes(message.payload)) for message in arrived]
         started = time.perf_counter()
         outcomes = self._commit(batch)
         if outcomes is None:
@@ -213,7 +217,13 @@ class Inlet:
                 return
             client.subscribe(TOPIC, qos=1)
 
-        def on_subscribe(*_: object) -> None:
+        def on_subscribe(
+            client: paho.Client, _data: object, _mid: int, reasons: Sequence[ReasonCode], _properties: object
+        ) -> None:
+            if any(reason.is_failure for reason in reasons):
+                log.error("broker refused the subscription", topic=TOPIC)
+                client.disconnect()
+                return
             self._subscribed.set()
             self._metrics.connected.set(1)
             log.info("listening", topic=TOPIC, broker=self._url.hostname, port=self._url.port)
@@ -232,3 +242,11 @@ class Inlet:
         client.on_disconnect = on_disconnect
         client.on_message = on_message
         return client
+
+
+def _device(message: paho.MQTTMessage) -> str:
+    """The device that the topic names; a topic that is no UTF-8, or none of ours, names none."""
+    try:
+        return message.topic.split("/")[1]
+    except (UnicodeDecodeError, IndexError):
+        return ""

@@ -6,6 +6,8 @@ import signal
 import stat
 from pathlib import Path
 
+import pytest
+
 from tests.end_to_end.service import domino, domino_json, serving
 
 
@@ -72,6 +74,26 @@ def test_sigterm_ends_everything_and_forgets_where_it_ran(tmp_path):
     pressed = domino("button", "press", "0012AB34", "--data-dir", str(tmp_path / "data"), check=False)
     assert pressed.returncode != 0
     assert "domino serve" in pressed.stderr
+
+
+@pytest.mark.parametrize("name", ["nats-server", "simulator.radio"])
+def test_the_service_ends_and_says_so_when_a_child_is_gone(tmp_path, name):
+    folder = tmp_path / "data"
+    with serving(folder) as running:
+        (child,) = [pid for pid in children_of(running.pid) if name in Path(f"/proc/{pid}/cmdline").read_text()]
+        os.kill(child, signal.SIGKILL)
+        ended = os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)
+    assert ended is not None
+    assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 1)
+    (said,) = [line for line in (folder / "serve.log").read_text().splitlines() if line.startswith("domino: ")]
+    assert "has ended by itself" in said
+    assert str(folder) in said
+
+
+def children_of(pid: int) -> list[int]:
+    return [
+        int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()
+    ]
 
 
 def test_a_wrong_setting_is_one_clear_line(tmp_path):

@@ -145,7 +145,7 @@ def test_a_cancelled_order_has_a_void_stamp(service: Service):
 def test_what_is_not_there_is_an_error_with_words(service: Service):
     script = service.script()
 
-    for path in ("buttons/0000000F", "pickups/9", f"pickups/{2**63}", "stamps/7K4F2M9X"):
+    for path in ("buttons/0000000F", "pickups/9", f"pickups/{2**63}", f"pickups/{-(2**63) - 1}", "stamps/7K4F2M9X"):
         assert script.get(f"/api/{path}").status_code == 404
     for path in ("buttons/xyz", "stamps/short", "frames?limit=0", f"frames?after={2**63}"):
         answer = script.get(f"/api/{path}")
