@@ -1,10 +1,13 @@
 """Runs the benchmarks, as `make bench` does: all of them, or those named on the command line."""
 
 import argparse
+import logging
 import os
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import structlog
 from rich.console import Console
 from rich.progress import Progress
 
@@ -36,6 +39,7 @@ def main() -> None:
     if unknown := set(asked) - set(names):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are: {'; '.join(names)}")
 
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     BUILD.mkdir(parents=True, exist_ok=True)
     machine = report.machine(BUILD)
     with Progress(console=Console(stderr=True)) as progress:
@@ -43,7 +47,9 @@ def main() -> None:
     machine["load_at_end"] = round(os.getloadavg()[0], 1)
     results = BUILD / "results.json"
     results.write_text(report.as_json(rows, machine))
-    Console().print(report.as_table(rows, machine), f"The same in {results}", sep="\n")
+    Console(width=None if sys.stdout.isatty() else 120).print(
+        report.as_table(rows, machine), f"The same in {results}", sep="\n"
+    )
 
 
 def run(benchmark: Benchmark, progress: Progress) -> list[Row]:

@@ -85,17 +85,17 @@ def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
         take(engine, messages, MOST_IN_A_BATCH)
         writes = written(engine)
 
-    def receiving(batch_size: int) -> list[float]:
+    def receiving(batch_size: int, wanted: int) -> list[float]:
         with fleets.fresh() as engine:
-            return rate(count, lambda: take(engine, messages, batch_size))
+            return rate(wanted, lambda: take(engine, messages[:wanted], batch_size))
 
     def writing() -> list[float]:
         with fleets.fresh() as engine:
             return rate(count, lambda: write(engine, writes))
 
     yield (
-        Way(Role.OURS, f"receive, {MOST_IN_A_BATCH} a transaction", lambda: receiving(MOST_IN_A_BATCH)),
-        Way(Role.PEER, "receive, one a transaction", lambda: receiving(1)),
+        Way(Role.OURS, f"receive, {MOST_IN_A_BATCH} a transaction", lambda: receiving(MOST_IN_A_BATCH, count)),
+        Way(Role.PEER, "receive, one a transaction", lambda: receiving(1, max(count // 10, 1))),
         Way(Role.LIMIT, "the same rows by sqlite3 executemany", writing),
     )
 

@@ -18,7 +18,7 @@ SYNCS = 25
 
 
 def machine(folder: Path) -> dict[str, str | float | int]:
-    """`load`: how many processes wanted a core; `fsync_ms`: what it costs to make 4 KiB durable in `folder`, the median."""
+    """`load`: how many processes want a core; `fsync_ms`: what making 4 KiB durable in `folder` takes, the median."""
     names = [
         line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
@@ -51,17 +51,15 @@ def as_json(rows: Sequence[Row], machine: Machine) -> str:
 
 def as_table(rows: Sequence[Row], machine: Machine) -> Table:
     table = Table(caption=", ".join(f"{name} {value}" for name, value in machine.items()))
-    table.add_column("benchmark")
-    table.add_column("", style="dim")
-    table.add_column("way")
-    for heading in ("median or p99", "lowest … highest", "ours is"):
-        table.add_column(heading, justify="right")
+    for heading in ("benchmark", "", "way"):
+        table.add_column(heading)
+    for heading in ("figure", "lowest … highest", "ours is"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for (benchmark, quantile), group in groupby(rows, key=lambda row: (row.benchmark, row.quantile)):
         for row in group:
-            named = benchmark if row.role is Role.OURS else ""
-            measured = f"{number(row.figure)} {row.unit}" + ("" if quantile == 0.5 else f", p{quantile * 100:.0f}")
+            named = f"{benchmark}, p{quantile * 100:.0f}, {row.unit}" if row.role is Role.OURS else ""
             spread = f"{number(row.lowest)} … {number(row.highest)}"
-            table.add_row(named, row.role, row.way, measured, spread, _compared(row), end_section=False)
+            table.add_row(named, row.role, row.way, number(row.figure), spread, _compared(row))
         table.add_section()
     return table
 
