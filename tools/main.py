@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tools import buttons, demo, serve, stamps, tokens, uplinks
+from tools import accounts, buttons, demo, serve, stamps, tokens, uplinks
 
 app = typer.Typer(
     name="domino",
@@ -20,6 +20,7 @@ app.add_typer(buttons.app, name="button")
 app.add_typer(uplinks.app, name="uplink")
 app.add_typer(stamps.app, name="stamp")
 app.add_typer(tokens.app, name="token")
+app.add_typer(accounts.app, name="account")
 
 
 def main() -> None:
