@@ -94,6 +94,15 @@ def test_a_button_is_added_listed_and_its_claim_code_shown_once(tmp_path):
     assert added["claim_code"] not in run("button", "list", *folder).output
 
 
+def test_a_lost_button_is_revoked(tmp_path):
+    folder = ["--data-dir", str(tmp_path)]
+    run("button", "add", "12ab34", *folder)
+    assert run("button", "revoke", "12ab34", *folder).exit_code == 0
+    (listed,) = run_json("button", "list", *folder)
+    assert listed["state"] == "revoked"
+    assert isinstance(run("button", "revoke", "99", *folder).exception, Failure)
+
+
 def test_an_empty_fleet_says_how_to_fill_it(tmp_path):
     assert "domino button add" in run("button", "list", "--data-dir", str(tmp_path)).output
 
