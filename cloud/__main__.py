@@ -238,7 +238,7 @@ def main() -> None:
         sys.exit("cloud: DOMINO_BROKER_URL is not set; `domino serve` starts a broker of its own")
     try:
         run(settings, settings.broker_url.get_secret_value(), lambda ready: log.info("ready", url=ready.http_url))
-    except (CannotStart, ValueError) as error:
+    except (CannotStart, PartEnded, ValueError, OSError) as error:
         sys.exit(f"cloud: {error}")
 
 

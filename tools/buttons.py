@@ -12,7 +12,7 @@ import cloud.fleet.store as fleet
 from cloud import database
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import Button, Exists, format_id
-from cloud.ingest.keys import KeyFileError, make_keys
+from cloud.ingest.keys import make_keys
 from cloud.settings import Settings
 from simulator.board.vm import Board, Line
 from tools.running import find_running
@@ -151,10 +151,7 @@ def open_board(engine: sa.Engine, chosen: Settings, device: int, mqtt_port: int)
         button = fleet.find(conn, device)
     if button is None:
         raise Failure(f"button {format_id(device)} is not in the fleet: `domino button add {format_id(device)}`")
-    try:
-        key = make_keys(chosen.master_key).device_key(button.id, button.key_generation)
-    except KeyFileError as error:
-        raise Failure(str(error)) from None
+    key = make_keys(chosen.master_key).device_key(button.id, button.key_generation)
     board = Board(chosen.data_dir / "boards" / format_id(device))
     # Flashed anew each time, as the broker's port may have changed; its counter only ever goes up.
     used = max(button.last_counter, board.counter if board.is_provisioned else 0)

@@ -103,7 +103,7 @@ def broker(data_dir: Path, mqtt_port: int, log_file: Path) -> Iterator[Broker]:
     with _flocked(data_dir / "nats.lock", patience_s=END_S) as lock:
         port = _free_port(mqtt_port)
         conf = NATS_CONF.format(
-            store=json.dumps(str(folder)),
+            store=json.dumps(str(folder), ensure_ascii=False),  # UTF-8: nats-server knows no \u escapes
             port=port,
             password=secrets.token_hex(16),
             max_payload=MAX_PAYLOAD,

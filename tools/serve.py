@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from cloud.ingest.keys import KeyFileError
 from cloud.settings import FIRST_SIGN_IN
 from tools.children import InUse, NotStarted, broker, locked, radio
 from tools.running import Running, noted
@@ -80,7 +79,7 @@ def command(
             run(chosen, url, announce, start_radio)
     except PartEnded as error:
         raise Failure(f"{error}: its log is in {chosen.data_dir}") from None
-    except (InUse, NotStarted, CannotStart, KeyFileError) as error:
+    except (InUse, NotStarted, CannotStart) as error:
         raise Failure(str(error)) from None
 
 

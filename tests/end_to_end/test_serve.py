@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,43 @@ def test_json_is_json_and_errors_are_not_on_standard_output(tmp_path):
     again = domino("button", "add", json.loads(added.stdout)["id"], "--data-dir", str(tmp_path), "--json", check=False)
     assert (again.returncode, again.stdout) == (1, "")
     assert "in the fleet already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["migrate", "--database-url", "nonsense"], "sqlite"),
+        (["migrate", "--database-url", "mysql://u:sekret@h/x"], "sqlite, postgresql"),
+        (["migrate", "--database-url", "postgresql+psycopg://u:sekret@127.0.0.1:1/x"], "cannot be used"),
+        (["button", "list", "--data-dir", "/proc/1/status"], "/proc/1/status"),
+        (["serve", "--data-dir", "/proc/none"], "/proc/none"),
+        (["demo", "--once", "--data-dir", "/proc/none"], "/proc/none"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_the_machine_refuses_is_one_clear_line(command, said):
+    done = domino(*command, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("domino: ")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert "sekret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["button", "list"], ["migrate"], ["serve", "--http-port", "0", "--mqtt-port", "0"]], ids=" ".join
+)
+@pytest.mark.parametrize("content", ["of another version", "of another kind"])
+def test_a_foreign_database_is_one_clear_line(tmp_path, command, content):
+    path = tmp_path / "domino.db"
+    if content == "of another version":
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute("CREATE TABLE alembic_version AS SELECT 'from the future' AS version_num")
+    else:
+        path.write_text("This is no database. " * 100)
+    done = domino(*command, "--data-dir", str(tmp_path), check=False)
+    assert done.returncode == 1
+    assert (done.stderr.splitlines()[-1].startswith("domino: the database "), "Traceback" in done.stderr) == (
+        True,
+        False,
+    )
