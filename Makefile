@@ -26,7 +26,7 @@ help: ## List the targets
 setup: .venv/installed cloud/static/vendor/.fetched ## What running Domino needs: packages and front-end files
 
 setup-test: setup .venv/installed-for-tests build/stubs/installed ## What testing needs on top: tools, type stubs, Chromium, Mosquitto
-	@tools/setup/debian.sh chromium mosquitto
+	@tools/setup/debian.sh chromium libatomic1 mosquitto  # libatomic1: Playwright's own node links to it
 
 demo: setup ## Press a button on this machine and watch it become a stamped order
 	@$(BIN)/domino demo
@@ -38,15 +38,15 @@ lint: setup-test ## Check style, types and the import contracts
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/pyright --warnings
-	@if [ -e firmware/pyrightconfig.json ]; then $(BIN)/pyright --warnings --project firmware; fi
+	@$(BIN)/pyright --warnings --project firmware
 	@$(BIN)/lint-imports --no-logo
 
 fix: setup-test ## Repair what ruff can repair by itself
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: setup-test ## Measure, one process at a time
-	@$(BIN)/python -m pytest -p no:xdist -s tests/benchmarks
+bench: setup-test ## Measure, each figure against a peer or a limit
+	@$(BIN)/python -m tests.benchmarks
 
 pictures: setup-test ## Make the pictures in docs/images again
 	@$(BIN)/python -m tests.browser.pictures

@@ -5,6 +5,7 @@ IMMEDIATE, so that two writers wait for each other instead of failing half-way; 
 """
 
 import datetime
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,7 +139,7 @@ def why(error: DBAPIError) -> str:
 def alembic_config(url: str) -> Any:
     import alembic.config
 
-    config = alembic.config.Config()
+    config = alembic.config.Config(stdout=sys.stdout)  # its default is whatever stdout was when it was imported
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["url"] = url
     return config

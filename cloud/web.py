@@ -4,7 +4,6 @@ import http
 from collections.abc import Callable, Mapping
 from math import ceil
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import prometheus_client
@@ -71,13 +70,11 @@ def create_app(
     health: Callable[[], dict[str, bool]],
     registry: prometheus_client.CollectorRegistry,
     vendor: Path,
-    downlink: Callable[..., Any] | None = None,
 ) -> FastAPI:
     app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
     app.state.engine = engine
     app.state.bell = bell
     app.state.attempts = Attempts()
-    app.state.downlink = downlink
     for feature in (cloud.accounts, cloud.fleet, cloud.pickups, cloud.console):
         app.include_router(feature.pages.router, include_in_schema=False)
     app.include_router(cloud.console.api.router, prefix="/api")

@@ -103,6 +103,15 @@ def _fields(button: Button) -> dict[str, object]:
 
 
 @app.command()
+def revoke(device: Id, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Refuse from now on whatever a lost button sends; it is stored with that reason."""
+    with open_database(data_dir, database_url).begin() as conn:
+        if not fleet.revoke(conn, device):
+            raise Failure(f"button {format_id(device)} is not in the fleet")
+    console.print(f"{format_id(device)} is revoked")
+
+
+@app.command()
 def press(
     device: Id,
     clicks: Annotated[int, typer.Option(min=1, max=7, help="How many parcels.")] = 1,

@@ -86,7 +86,7 @@ class Broker(Child):
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
     """Keeps `data_dir` for this process, until the block or the process ends; raises InUse when another has it."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # names, addresses, keys
     with _flocked(data_dir / "lock", patience_s=0):
         yield
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import sqlalchemy as sa
 import typer
-from rich.table import Table
 
 import cloud.accounts.store as accounts
 import cloud.fleet.store as fleet
@@ -51,7 +50,7 @@ class Service:
     running: Running
     data_dir: Path
     engine: sa.Engine
-    api: httpx.Client
+    api: httpx2.Client
 
 
 def command(
@@ -111,7 +110,7 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
                 token = accounts.create_token(conn, name="domino demo", role=Role.VIEWER, now=database.now())
             where = find_running(data_dir)
             headers = {"Authorization": f"Bearer {token}"}
-            with httpx.Client(base_url=where.http_url, headers=headers, timeout=FRAME_S) as api:
+            with httpx2.Client(base_url=where.http_url, headers=headers, timeout=FRAME_S) as api:
                 yield Service(where, data_dir, engine, api)
             engine.dispose()
     except NotStarted as error:
@@ -200,20 +199,21 @@ def _follow(service: Service, uplink: str, after: int, show: Any) -> dict[str, A
         show("result", frame["result"], frame["reason"])
         return {"stations": copies, "result": frame["result"], "note": frame["reason"], "order": None, "stamp": None}
     order = service.api.get(f"/api/pickups/{frame['pickup_id']}").raise_for_status().json()
-    stamp = frame["stamp"]
-    new = order["parcels"] == frame["parcels"]
+    stamp = order["stamp"]
+    parcels = f"{order['parcels']} parcel{'s' if order['parcels'] > 1 else ''}"
+    joined = "" if order["parcels"] == frame["parcels"] else ": joined the open request"
     show(
         "order",
         str(order["id"]),
-        f"{order['state']}, {order['parcels']} parcel(s){'' if new else ': joined the open request'}",
+        f"{order['state']}, {parcels}{joined}",
     )
-    show("stamp", format_pairs(stamp), "reserved; live once the customer confirms the addressee")
+    show("stamp", format_pairs(stamp["code"]), f"{stamp['state']}; live once the customer confirms the addressee")
     return {
         "stations": copies,
         "result": frame["result"],
         "note": frame["reason"],
         "order": {"id": order["id"], "state": order["state"], "parcels": order["parcels"]},
-        "stamp": {"code": stamp, "pairs": format_pairs(stamp)},
+        "stamp": {"code": stamp["code"], "pairs": format_pairs(stamp["code"]), "state": stamp["state"]},
     }
 
 
@@ -240,7 +240,10 @@ def _show_addresses(service: Service) -> None:
     url = service.running.http_url
     admin = (service.data_dir / FIRST_SIGN_IN).read_text().split()
     customer = (service.data_dir / CUSTOMER_SIGN_IN).read_text().split()
-    table = Table(box=None, padding=(0, 2), show_header=False)
-    table.add_row("live page", f"[bold]{url}/[/]", f"sign in as [bold]{admin[0]}[/] with [bold]{admin[1]}[/]")
-    table.add_row("customer", f"[bold]{url}/my[/]", f"sign in as [bold]{customer[0]}[/] with [bold]{customer[1]}[/]")
-    console.print("", table, sep="\n")
+    console.print(
+        f"\n  live page  [bold]{url}/[/]   sign in as [bold]{admin[0]}[/] with [bold]{admin[1]}[/]", soft_wrap=True
+    )
+    console.print(
+        f"  customer   [bold]{url}/my[/]   sign in as [bold]{customer[0]}[/] with [bold]{customer[1]}[/]",
+        soft_wrap=True,
+    )

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from cloud import database
 from cloud.ingest.keys import KeyFileError
 from simulator.board.vm import BoardError
-from tools import buttons, demo, serve, stamps, tokens, uplinks
+from tools import accounts, buttons, demo, serve, stamps, tokens, uplinks
 from tools.terminal import Failure
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(buttons.app, name="button")
 app.add_typer(uplinks.app, name="uplink")
 app.add_typer(stamps.app, name="stamp")
 app.add_typer(tokens.app, name="token")
+app.add_typer(accounts.app, name="account")
 
 
 def main() -> None:

@@ -13,8 +13,13 @@ import pytest
 from tests.end_to_end.service import domino, domino_json, serving
 
 
+def demo(folder: Path) -> list[str]:
+    """One press on ports of its own: other tests run beside this one."""
+    return ["demo", "--once", "--data-dir", str(folder), "--http-port", "0", "--mqtt-port", "0"]
+
+
 def test_the_demo_tells_every_step_of_one_press_as_json(tmp_path):
-    said = domino_json("demo", "--once", "--data-dir", str(tmp_path / "demo"))
+    said = domino_json(*demo(tmp_path / "demo"))
     assert said["button"] == "00D1F3A7"
     assert said["gesture"] == "pickup 1"
     assert len(bytes.fromhex(said["uplink"])) == 12
@@ -26,7 +31,7 @@ def test_the_demo_tells_every_step_of_one_press_as_json(tmp_path):
 
 
 def test_the_demo_can_be_run_again_on_its_folder(tmp_path):
-    first, second = (domino_json("demo", "--once", "--data-dir", str(tmp_path / "demo")) for _ in range(2))
+    first, second = (domino_json(*demo(tmp_path / "demo")) for _ in range(2))
     assert second["counter"] > first["counter"]
     assert (second["order"]["id"], second["order"]["parcels"]) == (first["order"]["id"], 2)
 
@@ -53,8 +58,9 @@ def test_a_taken_port_is_named(tmp_path):
 
 def test_secrets_are_files_of_their_owner_and_appear_in_no_log(tmp_path):
     folder = tmp_path / "data"
-    domino("demo", "--once", "--data-dir", str(folder))
+    domino(*demo(folder))
     secrets = [folder / name for name in ("master.key", "first-sign-in.txt", "demo-customer.txt")]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for path in secrets:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     words = [path.read_text().split()[-1] for path in secrets]

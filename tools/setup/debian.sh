@@ -1,10 +1,11 @@
 #!/bin/sh
-# Makes sure that the named Debian packages are there, asking apt only for those whose program is missing.
+# Makes sure that the named Debian packages are there, asking apt only for those whose program or library is missing.
 set -eu
 
 is_there() {
     case $1 in
     python3-venv) "${PYTHON:-python3}" -c 'import ensurepip' 2> /dev/null ;;
+    lib*) "${PYTHON:-python3}" -c "import ctypes; ctypes.CDLL('${1%1}.so.1')" 2> /dev/null ;;
     *) PATH="$PATH:/usr/sbin" command -v "$1" > /dev/null ;;
     esac
 }

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
-import httpx
+import httpx2
 import pytest
 import sqlalchemy as sa
 
@@ -39,14 +39,14 @@ class Client:
         headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
         query = {} if after is None else {"after": after}
         with (
-            httpx.Client(cookies={guard.COOKIE: self.cookie}, timeout=20) as client,
+            httpx2.Client(cookies={guard.COOKIE: self.cookie}, timeout=20) as client,
             client.stream("GET", f"{self.url}/stream", params=query, headers=headers) as response,
         ):
             assert response.headers["content-type"].startswith("text/event-stream")
             yield _events(response)
 
 
-def _events(response: httpx.Response) -> Iterator[Event]:
+def _events(response: httpx2.Response) -> Iterator[Event]:
     fields: dict[str, str] = {}
     for line in response.iter_lines():
         name, _, value = line.partition(": ")
@@ -158,7 +158,7 @@ def test_who_is_too_far_behind_or_ahead_of_the_log_is_told_to_load_the_page_anew
 def test_the_stream_is_for_staff(service: Service, client: Client, role: Role | None, status: int):
     cookies = {guard.COOKIE: service.cookie(role)} if role else {}
 
-    assert httpx.get(f"{client.url}/stream", cookies=cookies).status_code == status
+    assert httpx2.get(f"{client.url}/stream", cookies=cookies).status_code == status
 
 
 def test_a_server_stops_though_streams_are_open(service: Service):

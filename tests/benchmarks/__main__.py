@@ -1,0 +1,71 @@
+"""Runs the benchmarks, as `make bench` does: all of them, or those named on the command line."""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import structlog
+from rich.console import Console
+from rich.progress import Progress
+
+from tests.benchmarks import firmware, ingest, mqtt, page, radio, report, stamps
+from tests.benchmarks.measure import Benchmark, Row, measure
+
+BUILD = Path(__file__).parents[2] / "build" / "bench"
+P99 = (0.5, 0.99)
+
+BENCHMARKS = (
+    Benchmark("ingest", "messages/s", ingest.prepare, count=3000, short_count=3, rounds=7),
+    Benchmark("ingest over MQTT", "messages/s", mqtt.prepare, count=6000, short_count=3, rounds=7),
+    Benchmark("radio model", "messages/s", radio.prepare, count=20_000, short_count=20, rounds=7),
+    Benchmark("minting stamps", "codes/s", stamps.prepare, count=100_000, short_count=100, rounds=7),
+    Benchmark("seal", "µs", firmware.prepare_seal, count=5000, short_count=100, rounds=15),
+    Benchmark("press", "ms", firmware.prepare_press, count=1, short_count=1, rounds=7),
+    Benchmark("press, its link", "ms", firmware.prepare_link, count=1, short_count=1, rounds=7),
+    Benchmark("press, its memory", "KiB", firmware.prepare_heap, count=1, short_count=1, rounds=3),
+    Benchmark("live page, calm", "ms", page.prepare_calm, count=50, short_count=2, rounds=6, quantiles=P99),
+    Benchmark("live page, busy", "ms", page.prepare_busy, count=50, short_count=2, rounds=4, quantiles=P99),
+)
+
+
+def main() -> None:
+    names = [benchmark.name for benchmark in BENCHMARKS]
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="; ".join(names))
+    asked = parser.parse_args().names or names
+    if unknown := set(asked) - set(names):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are: {'; '.join(names)}")
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    BUILD.mkdir(parents=True, exist_ok=True)
+    machine = report.machine(BUILD)
+    with Progress(console=Console(stderr=True)) as progress:
+        rows = [row for benchmark in BENCHMARKS if benchmark.name in asked for row in run(benchmark, progress)]
+    machine["load_at_end"] = round(os.getloadavg()[0], 1)
+    results = BUILD / "results.json"
+    results.write_text(report.as_json(rows, machine))
+    Console(width=None if sys.stdout.isatty() else 120).print(
+        report.as_table(rows, machine), f"The same in {results}", sep="\n"
+    )
+
+
+def run(benchmark: Benchmark, progress: Progress) -> list[Row]:
+    task = progress.add_task(f"{benchmark.name}: preparing", total=None)
+
+    def show(way: str, done: int, of: int) -> None:
+        progress.update(task, description=f"{benchmark.name}: {way}", completed=done, total=of)
+
+    # On the disk of this folder: /tmp may be memory, where a commit costs nothing.
+    with TemporaryDirectory(dir=BUILD) as folder:
+        rows = measure(
+            benchmark, Path(folder), count=benchmark.count, rounds=benchmark.rounds, warm_up=True, on_run=show
+        )
+    progress.update(task, description=benchmark.name, total=1, completed=1)
+    return rows
+
+
+if __name__ == "__main__":
+    main()

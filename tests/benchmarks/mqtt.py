@@ -1,0 +1,85 @@
+"""Ingest over MQTT: what waits at nats-server is drained until it is committed and acknowledged."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
+
+from cloud.frames.model import Result
+from cloud.ingest.mqtt import TOPIC, Inlet
+from cloud.ingest.receive import Limits
+from tests.benchmarks import wire
+from tests.benchmarks.ingest import KEYS, Fleets, presses
+from tests.benchmarks.measure import Role, Way, rate
+from tools import children
+
+
+class Acknowledger(Inlet):
+    """The inlet's own connection and loop, which acknowledges and does nothing else."""
+
+    def _keep(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        for message in arrived:
+            self._client.ack(message.mid, message.qos)
+        self._metrics.frames.labels(Result.ACCEPTED).inc(len(arrived))
+        self._committed()
+
+
+@contextmanager
+def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
+    fleets = Fleets(folder, count)
+    burst = wire.publishes((f"sigfox/{m.device}/up".encode(), m.payload) for m in presses(count))
+
+    def inlet(kind: type[Inlet]) -> list[float]:
+        with new_broker(folder) as broker, fleets.fresh() as engine:
+            with listening(kind, broker.url, engine):
+                pass  # the session exists from now on, and the broker keeps what comes for it
+            wire.fill(broker.port, burst, count)
+            with ExitStack() as end:
+                return rate(count, lambda: end.enter_context(listening(kind, broker.url, engine))(count))
+
+    def bare() -> list[float]:
+        with new_broker(folder) as broker:
+            with wire.connect(broker.port, b"limit") as connection:
+                wire.subscribe(connection, TOPIC.encode(), qos=1)
+            wire.fill(broker.port, burst, count)
+            with ExitStack() as end:
+                return rate(count, lambda: wire.drain(end.enter_context(wire.connect(broker.port, b"limit")), count))
+
+    yield (
+        Way(Role.OURS, "inlet, into SQLite", lambda: inlet(Inlet)),
+        Way(Role.PEER, "the inlet's loop, only acknowledging", lambda: inlet(Acknowledger)),
+        Way(Role.LIMIT, "a bare socket, only acknowledging", bare),
+    )
+
+
+@contextmanager
+def new_broker(folder: Path) -> Iterator[children.Broker]:
+    """A nats-server with an empty store."""
+    with TemporaryDirectory(dir=folder) as data, children.broker(Path(data), 0, folder / "nats.log") as broker:
+        yield broker
+
+
+@contextmanager
+def listening(kind: type[Inlet], url: str, engine: sa.Engine) -> Iterator[Callable[[int], None]]:
+    """An inlet at work; gives what waits until it has committed and acknowledged so many."""
+    registry, more = CollectorRegistry(), threading.Event()
+    inlet = kind(url, engine, KEYS, limits=Limits(), registry=registry, committed=more.set)
+
+    def wait(count: int) -> None:
+        while (registry.get_sample_value("domino_frames_total", {"result": Result.ACCEPTED}) or 0) < count:
+            assert more.wait(wire.PATIENCE_S), "the inlet takes nothing in any more"
+            more.clear()
+
+    thread = threading.Thread(target=inlet.run)
+    thread.start()
+    try:
+        assert inlet.wait_connected(wire.PATIENCE_S), "the inlet does not reach its broker"
+        yield wait
+    finally:
+        inlet.stop()
+        thread.join()
