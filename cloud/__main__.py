@@ -96,7 +96,11 @@ def run(
         if not inlet.wait_connected(BROKER_S):
             raise CannotStart(f"the broker does not answer: {_without_password(broker_url)}")
         beside = start_beside()
-        checks = {"database": lambda: _answers(engine), "broker": lambda: inlet.connected, **beside}
+        checks = {
+            "database": lambda: not inlet.held_up and _answers(engine),
+            "broker": lambda: inlet.connected,
+            **beside,
+        }
         app = create_app(
             engine=engine,
             bell=bell,

@@ -79,12 +79,18 @@ class Inlet:
         self._arrived: list[paho.MQTTMessage] = []
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
+        self._held_up = threading.Event()
         self._client = self._make_client(client_id)
 
     @property
     def connected(self) -> bool:
         """Whether the broker has granted the subscription and the connection stands."""
         return self._subscribed.is_set()
+
+    @property
+    def held_up(self) -> bool:
+        """Whether a batch waits for a database that refuses it: full, read-only, locked or away."""
+        return self._held_up.is_set()
 
     def wait_connected(self, timeout_s: float) -> bool:
         return self._subscribed.wait(timeout_s)
@@ -160,9 +166,12 @@ class Inlet:
         while not self._stopping.is_set():
             try:
                 with self._engine.begin() as conn:
-                    return list(receive(conn, batch, keys=self._keys, limits=self._limits, now=present()))
+                    outcomes = receive(conn, batch, keys=self._keys, limits=self._limits, now=present())
+                self._held_up.clear()
+                return list(outcomes)
             except OperationalError as error:
                 # Locked, full or away. The same batch again: the messages are here, and nothing of them was kept.
+                self._held_up.set()
                 log.error("database refused a batch", messages=len(batch), error=str(error.orig))
                 self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
                 tries += 1

@@ -143,6 +143,25 @@ def test_a_message_whose_batch_was_not_committed_comes_again(engine, broker):
     assert frame.result is Result.ACCEPTED
 
 
+def test_it_is_told_when_the_database_takes_nothing(engine, broker):
+    sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=10"))
+    engine.dispose()  # so that every connection is a new one
+    with listening(engine, broker.url) as inlet:
+        with engine.begin():  # keeps the one writer's lock
+            send(broker, press(1))
+            wait_until(lambda: inlet.held_up)
+        wait_until(lambda: not inlet.held_up)
+        (frame,) = wait_frames(engine, 1)
+    assert frame.result is Result.ACCEPTED
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("said", [b"", REFUSED], ids=["hangs up", "refuses"])
 def test_a_broker_that_lets_nobody_in_is_called_ever_more_seldom(engine, said):
     hostile = HostileBroker(lambda connection: connection.sendall(said))
