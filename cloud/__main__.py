@@ -111,7 +111,8 @@ def run(
         config = uvicorn.Config(
             app, log_config=None, access_log=False, timeout_graceful_shutdown=STREAMS_END_S, server_header=False
         )
-        ready = Ready(f"http://{settings.host}:{listener.getsockname()[1]}")
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        ready = Ready(f"http://{host}:{listener.getsockname()[1]}")
         server = _Server(config, lambda: announce(ready), beside)
         app.state.stopping = lambda: server.should_exit  # open event streams end by themselves
         server.run(sockets=[listener])

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import httpx2
 import sqlalchemy as sa
 import typer
+from rich.markup import escape
 
 import cloud.accounts.store as accounts
 import cloud.fleet.store as fleet
@@ -100,7 +101,9 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
         "--mqtt-port": _usable(chosen.mqtt_port) if mqtt_port is None else mqtt_port,
     }
     if not quiet:
-        console.print(f"[dim]starting broker, radio model, ingest and web in {data_dir} …[/]", soft_wrap=True)
+        console.print(
+            f"[dim]starting broker, radio model, ingest and web in {escape(str(data_dir))} …[/]", soft_wrap=True
+        )
     command = [sys.executable, "-m", "tools.main", "serve", "--json", "--data-dir", str(data_dir.resolve())]
     command += [str(word) for option in ports.items() for word in option]
     try:

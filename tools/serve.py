@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from cloud.settings import FIRST_SIGN_IN
 from tools.children import InUse, NotStarted, broker, locked, radio
@@ -87,9 +88,9 @@ def _show(running: Running, data_dir: Path) -> None:
     first_sign_in = data_dir / FIRST_SIGN_IN
     console.print(f"pages      [bold]{running.http_url}[/]")
     if first_sign_in.exists():
-        console.print(f"sign-in    name and password stand in {first_sign_in}", soft_wrap=True)
+        console.print(f"sign-in    name and password stand in {escape(str(first_sign_in))}", soft_wrap=True)
     console.print(f"broker     {f'mqtt://127.0.0.1:{running.mqtt_port}' if running.mqtt_port else 'by URL'}")
-    console.print(f"data       {data_dir}   [dim]Ctrl-C ends everything[/]", soft_wrap=True)
+    console.print(f"data       {escape(str(data_dir))}   [dim]Ctrl-C ends everything[/]", soft_wrap=True)
 
 
 def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:

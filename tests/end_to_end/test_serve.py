@@ -46,6 +46,11 @@ def test_a_second_start_on_the_same_folder_says_so(tmp_path):
     assert f"in use by process {running.pid}" in second.stderr
 
 
+def test_an_ipv6_address_stands_in_brackets(tmp_path):
+    with serving(tmp_path / "data", "--host", "::1") as running:
+        assert running.http_url.startswith("http://[::1]:")
+
+
 def test_a_taken_port_is_named(tmp_path):
     with serving(tmp_path / "one") as running:
         port = running.http_url.rsplit(":", 1)[1]

@@ -75,6 +75,10 @@ def test_explain_names_every_field():
         ["uplink", "encode", "--device", "1", "--key", KEY, "--counter", "1", "--kind", "jump"],
         ["uplink", "encode", "--device", "1", "--key", KEY, "--counter", "1", "--kind", "pickup"],
         ["button", "add", "not-an-id"],
+        ["button", "add", "1", "--place", ""],
+        ["button", "add", "1", "--place", "35\x1b[31m"],
+        ["button", "add", "1", "--place", "35\nRennes"],
+        ["button", "press", "1", "--mqtt-port", "65536"],
         ["stamp", "show", "7K4F"],
         ["token", "create", "--role", "king"],
     ],
@@ -101,6 +105,11 @@ def test_a_lost_button_is_revoked(tmp_path):
     (listed,) = run_json("button", "list", *folder)
     assert listed["state"] == "revoked"
     assert isinstance(run("button", "revoke", "99", *folder).exception, Failure)
+
+
+def test_a_place_is_listed_as_it_is_written(tmp_path):
+    run("button", "add", "1", "--place", "[/35] [bold]Rennes", "--data-dir", str(tmp_path))
+    assert "[/35] [bold]Rennes" in run("button", "list", "--data-dir", str(tmp_path)).output
 
 
 def test_an_empty_fleet_says_how_to_fill_it(tmp_path):

@@ -52,7 +52,14 @@ def test_a_new_button_comes_with_the_claim_code_that_claims_it(service: Service)
 def test_a_button_that_cannot_be_is_refused_with_the_reason(service: Service):
     script = service.script()
 
-    for new in ({}, {"id": "xyz"}, {"id": "123456789"}, {"id": "1", "key": "00"}, {"id": "1", "place": ""}):
+    for new in (
+        {},
+        {"id": "xyz"},
+        {"id": "123456789"},
+        {"id": "1", "key": "00"},
+        {"id": "1", "place": ""},
+        {"id": "1", "place": "a\nb"},
+    ):
         answer = script.post("/api/buttons", json=new)
         assert answer.status_code == 422
         assert answer.json()["error"]["message"].startswith("body.")
