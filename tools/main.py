@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tools import buttons, demo, serve, stamps, tokens, uplinks
+from tools import buttons, demo, frames, serve, stamps, tokens, uplinks
 
 app = typer.Typer(
     name="domino",
@@ -18,6 +18,7 @@ app.command("demo")(demo.command)
 app.command("migrate")(serve.migrate)
 app.add_typer(buttons.app, name="button")
 app.add_typer(uplinks.app, name="uplink")
+app.add_typer(frames.app, name="frame")
 app.add_typer(stamps.app, name="stamp")
 app.add_typer(tokens.app, name="token")
 
