@@ -50,7 +50,7 @@ def settings(**given: object) -> Settings:
 def open_database(data_dir: Path | None, database_url: str | None) -> sa.Engine:
     """The database that the options name, made and brought up to date where needed."""
     chosen = settings(data_dir=data_dir, database_url=database_url)
-    chosen.data_dir.mkdir(parents=True, exist_ok=True)
+    chosen.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     database.migrate(chosen.database)
     return database.connect(chosen.database)
 
