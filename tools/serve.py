@@ -35,6 +35,10 @@ def command(
     stations: Annotated[int, typer.Option(min=1, help="Base stations of the radio model.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the radio model.")] = 1,
     loss: Annotated[float, typer.Option(min=0, max=1, help="Chance that a station misses a replica.")] = 0.0,
+    network_keys: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="JSON of device id to Sigfox key: who radiates real frames."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole service until Ctrl-C. Without URLs everything it needs is started here."""
@@ -50,7 +54,9 @@ def command(
     # Here, because the web application costs half a second that no other command need pay.
     from cloud.__main__ import CannotStart, PartEnded, Ready, run
 
-    impairments = {"stations": stations, "seed": seed, "loss": loss}
+    network: dict[str, object] = {"stations": stations, "seed": seed, "loss": loss}
+    if network_keys:
+        network["keys"] = network_keys
     try:
         with ExitStack() as parts:
             parts.enter_context(locked(chosen.data_dir))
@@ -66,7 +72,7 @@ def command(
             def start_radio() -> dict[str, Callable[[], bool]]:
                 if with_radio:
                     log = chosen.data_dir / "radio.log"
-                    children["radio"] = parts.enter_context(radio(url, log_file=log, **impairments)).is_running
+                    children["radio"] = parts.enter_context(radio(url, log_file=log, **network)).is_running
                 return children
 
             def announce(ready: Ready) -> None:

@@ -62,12 +62,12 @@ def device_id(text: str) -> int:
         raise typer.BadParameter(str(error)) from None
 
 
-def hex_bytes(text: str, size: int, what: str) -> bytes:
-    """`text` as exactly `size` bytes; spaces are allowed. The text is not repeated: it may be a key."""
+def hex_bytes(text: str, size: int | None, what: str) -> bytes:
+    """`text` as exactly `size` bytes, or any number; spaces are allowed. The text is not repeated: it may be a key."""
     try:
         value = bytes.fromhex(text)
     except ValueError:
         raise typer.BadParameter(f"{what} is not hex") from None
-    if len(value) != size:
+    if size is not None and len(value) != size:
         raise typer.BadParameter(f"{what} has {len(value)} bytes instead of {size}")
     return value
