@@ -114,7 +114,7 @@ def fold_name(name: str) -> str:
 
 def is_email(name: str) -> bool:
     """Whether `name` has the form of an e-mail address; only a message sent there can say more."""
-    return len(name) <= 254 and re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", name) is not None
+    return len(name) <= 254 and name.isprintable() and re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", name) is not None
 
 
 def check_new_password(password: str, name: str) -> None:
