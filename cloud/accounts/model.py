@@ -96,6 +96,15 @@ class TooManyAttempts(Exception):
         self.again_at = again_at
 
 
+class TooBusy(Exception):
+    """More passwords wait to be checked than can be; the next may come in RETRY_S seconds."""
+
+    RETRY_S = 5
+
+    def __init__(self) -> None:
+        super().__init__("too many sign in at this moment")
+
+
 class PasswordRefused(ValueError):
     """Why a new password is not taken; `reason` is short, long or name."""
 
