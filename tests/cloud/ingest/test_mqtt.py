@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import prometheus_client
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 import cloud.frames.store as frames
 from cloud import database
@@ -144,7 +145,7 @@ def test_a_message_whose_batch_was_not_committed_comes_again(engine, broker):
 
 
 def test_it_is_told_when_the_database_takes_nothing(engine, broker):
-    sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=10"))
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=10"))
     engine.dispose()  # so that every connection is a new one
     with listening(engine, broker.url) as inlet:
         with engine.begin():  # keeps the one writer's lock
