@@ -28,12 +28,12 @@ import cloud.places.model
 import cloud.stamps.model
 from cloud import database, live, pages
 from cloud.accounts.attempts import Attempts
-from cloud.accounts.model import SignInNeeded, TokenNeeded, TooManyAttempts
+from cloud.accounts.model import SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
 
 BODY_LIMIT = 1_000_000  # bytes
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-TOLD = frozenset({400, 403, 404, 409, 413, 429, 500})  # statuses that have words of their own on the error page
+TOLD = frozenset({400, 403, 404, 409, 413, 429, 500, 503})  # statuses that have words of their own on the error page
 
 HEADERS = {
     "content-security-policy": (
@@ -55,6 +55,7 @@ STATUS: dict[type[Exception], int] = {
     cloud.accounts.model.Exists: 409,
     cloud.accounts.model.PasswordRefused: 422,
     cloud.accounts.model.TooManyAttempts: 429,
+    cloud.accounts.model.TooBusy: 503,
     cloud.fleet.model.Exists: 409,
     cloud.pickups.model.NotFound: 404,
     cloud.pickups.model.WrongState: 409,
@@ -118,9 +119,11 @@ def _tell_error(request: Request, error: Exception) -> Response:
         message = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
     else:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-        message = str(error) if status < 500 else "Something failed here. It is in the log."
+        message = str(error) if status != 500 else "Something failed here. It is in the log."
     if isinstance(error, TokenNeeded):
         headers = {"www-authenticate": "Bearer"}
+    if isinstance(error, TooBusy):
+        headers = {"retry-after": str(TooBusy.RETRY_S)}
     if isinstance(error, TooManyAttempts):
         headers = {"retry-after": str(ceil((error.again_at - database.now()).total_seconds()))}
     if request.url.path.startswith("/api/"):

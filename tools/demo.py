@@ -118,6 +118,8 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
             engine.dispose()
     except NotStarted as error:
         raise Failure(str(error)) from None
+    except httpx2.TransportError as error:
+        raise Failure(f"the service answers no more: {error}; see {data_dir / 'serve.log'}") from None
 
 
 def _is_announced(log: str) -> bool:

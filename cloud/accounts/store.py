@@ -68,6 +68,8 @@ def add(
 
 
 def find(conn: sa.Connection, name: str) -> Account | None:
+    if "\0" in name:
+        return None  # and PostgreSQL would not even look for it
     row = conn.execute(
         sa.select(accounts).where(accounts.c.name == fold_name(name), accounts.c.disabled_at.is_(None))
     ).one_or_none()

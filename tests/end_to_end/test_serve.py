@@ -5,12 +5,14 @@ import os
 import signal
 import sqlite3
 import stat
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.service import domino, domino_json, serving
+from tests.end_to_end.service import DOMINO, ROOT, domino, domino_json, serving
+from tools.running import find_running
 
 
 def demo(folder: Path) -> list[str]:
@@ -34,6 +36,20 @@ def test_the_demo_can_be_run_again_on_its_folder(tmp_path):
     first, second = (domino_json(*demo(tmp_path / "demo")) for _ in range(2))
     assert second["counter"] > first["counter"]
     assert (second["order"]["id"], second["order"]["parcels"]) == (first["order"]["id"], 2)
+
+
+def test_a_demo_whose_service_was_killed_says_so(tmp_path):
+    folder = tmp_path / "demo"
+    command = [*DOMINO, "demo", "--data-dir", str(folder), "--http-port", "0", "--mqtt-port", "0"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen(command, **pipes) as demo:
+        assert demo.stdout
+        assert any("/my" in line for line in demo.stdout)
+        running = find_running(folder)
+        os.kill(running.pid, signal.SIGKILL)
+        _, said = demo.communicate("\n")
+    assert (demo.returncode, said.count("\n")) == (1, 1)
+    assert "answers no more" in said
 
 
 def test_a_second_start_on_the_same_folder_says_so(tmp_path):
