@@ -24,7 +24,7 @@ import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
 from cloud.ingest.keys import make_keys, read_keys
-from cloud.ingest.mqtt import Inlet
+from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet
 from cloud.ingest.receive import Limits
 from cloud.live import Bell
 from cloud.pages import STATIC
@@ -208,7 +208,7 @@ def _first_account(engine: sa.Engine, data_dir: Path) -> None:
 
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or 1883}"
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
 
 
 def _answers(engine: sa.Engine) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import prometheus_client
 import sqlalchemy as sa
+import sqlalchemy.exc
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -61,6 +62,7 @@ STATUS: dict[type[Exception], int] = {
     cloud.pickups.model.WrongState: 409,
     cloud.places.model.AddressError: 422,
     cloud.stamps.model.WrongState: 409,
+    sqlalchemy.exc.OperationalError: 503,  # locked for longer than anyone waits, full, or away
 }
 
 

@@ -30,6 +30,7 @@ TOPIC = "sigfox/+/up"
 MOST_IN_A_BATCH = 1000  # beyond it a batch gains nothing and its first message waits longer
 WAIT_S = 1.0  # how long the loop sleeps when nothing comes; it wakes at once for a packet or a stop
 KEEPALIVE_S = 30
+DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}  # as registered with IANA
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to reach a broker or a database that is away
 
 log = structlog.get_logger(__name__)
@@ -122,7 +123,9 @@ class Inlet:
     def _connect(self) -> None:
         self._arrived.clear()  # not acknowledged, so the broker sends it again
         try:
-            self._client.connect(self._url.hostname or "127.0.0.1", self._url.port or 1883, KEEPALIVE_S)
+            self._client.connect(
+                self._url.hostname or "127.0.0.1", self._url.port or DEFAULT_PORTS[self._url.scheme], KEEPALIVE_S
+            )
         except OSError as error:
             log.warning("broker away", broker=self._url.hostname, port=self._url.port, error=str(error))
 
@@ -133,7 +136,10 @@ class Inlet:
         if sock is None:
             return
         wants_write = [sock] if client.want_write() else []
-        readable, writable, _ = select.select([sock], wants_write, [], WAIT_S)
+        # TLS may have decrypted more than was read: that much no select tells of.
+        wait_s = 0 if getattr(sock, "pending", int)() else WAIT_S
+        ready, writable, _ = select.select([sock], wants_write, [], wait_s)
+        readable = ready or not wait_s
         if writable:
             client.loop_write()
         while readable and len(self._arrived) < MOST_IN_A_BATCH and client.socket() is sock:
@@ -215,7 +221,7 @@ class Inlet:
         )
         if self._url.username:
             client.username_pw_set(self._url.username, self._url.password)
-        if self._url.scheme in ("mqtts", "ssl"):
+        if self._url.scheme == "mqtts":
             client.tls_set()
         client.max_queued_messages_set(0)
         client.max_inflight_messages_set(MOST_IN_A_BATCH)

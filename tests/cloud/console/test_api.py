@@ -106,7 +106,8 @@ def test_frames_are_chosen_by_result(service: Service):
     [refused] = script.get("/api/frames", params={"result": "malformed"}).json()["frames"]
 
     assert refused["reason"] == "not JSON"
-    assert refused["device"] is refused["data"] is refused["counter"] is None
+    assert refused["device"] == "00D1F3A7"  # as its topic says
+    assert refused["data"] is refused["counter"] is None
     assert script.get("/api/frames", params={"after": 0, "before": 9}).status_code == 422
     assert script.get("/api/frames", params={"limit": 201}).status_code == 422
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from fastapi.routing import iter_route_contexts
+from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from cloud import database
@@ -188,3 +189,13 @@ def test_what_was_typed_stands_in_no_error_and_no_log(site: Site, caplog: pytest
     for secret in ("tres secret 123", PASSWORD, cookie):
         assert secret not in said
     assert csrf not in caplog.text
+
+
+def test_a_database_that_is_locked_is_a_busy_site_and_no_bug(site: Site) -> None:
+    site.account("claire@example.org")
+    event.listen(site.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=10"))
+    site.engine.dispose()  # so that every connection is a new one
+    with site.engine.begin():  # keeps the one writer's lock
+        answer = site.visitor().post("/sign-in", data={"name": "claire@example.org", "password": PASSWORD})
+    assert answer.status_code == 503
+    assert "Try again" in answer.text
