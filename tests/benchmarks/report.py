@@ -69,7 +69,7 @@ def _compared(row: Row) -> str:
         case Role.OURS:
             return ""
         case Role.PART:
-            return f"{row.ratio:.0%} of it"
+            return f"{row.ratio:.1%} of it"
         case _:
             return f"{number(row.ratio, 2)} ×"
 
