@@ -368,7 +368,7 @@ def _compiled(sources: Path) -> Path:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise BoardError(f"{source.name} does not compile: {done.stderr.strip()}")
-        os.utime(new, ns=(source.stat().st_mtime_ns,) * 2)
+        os.utime(new, ns=(source.stat().st_mtime_ns, source.stat().st_mtime_ns))
         new.replace(bytecode)
     return folder
 
