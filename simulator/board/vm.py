@@ -251,6 +251,8 @@ class Board:
         if code != -signal.SIGKILL:
             raise BoardError(f"The firmware ended instead of sleeping:\n{console}")
         trace = tuple(json.loads(text) for text in trace_file.read_text().splitlines())
+        if trace and "ms" in trace[-1]:  # what its clock ran faster than ours
+            self.let_pass(trace[-1]["ms"] / 1000 * (1 - 1 / self.surroundings.speed))
         last = trace[-1]["kind"] if trace else ""
         ended = Exit(last) if last in (Exit.SLEEP, Exit.WATCHDOG) else Exit.POWER_CUT
         if ended is Exit.POWER_CUT:
