@@ -95,6 +95,7 @@ class Surroundings:
     nvs_writes_through: bool = False  # values are in flash before their commit
     power_cut: str | int | None = None  # "before nvs_commit", likewise after, nvs_set, rtc_write, wifi_connect,
     # uart_write; or the n-th of these boundaries, from 1
+    heap: str = HEAP
     speed: int = 1  # of the board's clock; sockets keep to this machine's
 
 
@@ -228,7 +229,7 @@ class Board:
         }
         (self.folder / "surroundings.json").write_text(json.dumps(conditions))
         self._vm = subprocess.Popen(
-            _command(FIRMWARE / "main.py"),
+            _command(FIRMWARE / "main.py", self.surroundings.heap),
             env=_environment() | {"DOMINO_BOARD": str(self.folder.absolute())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -337,11 +338,11 @@ def _ask_codec(questions: Sequence[Mapping[str, Any]]) -> list[Any]:
     return [json.loads(line) for line in run_on_vm(STAND_INS / "_codec.py", given).splitlines()]
 
 
-def _command(script: Path) -> list[str]:
+def _command(script: Path, heap: str = HEAP) -> list[str]:
     interpreter = _tool("micropython")
     # With util-linux at hand the VM never outlives us (the very thread that starts it), kill -9 included.
     leash = ["setpriv", "--pdeathsig=KILL", "--"] if shutil.which("setpriv") else []
-    return [*leash, str(interpreter), "-X", f"heapsize={HEAP}", str(script)]
+    return [*leash, str(interpreter), "-X", f"heapsize={heap}", str(script)]
 
 
 def _environment() -> dict[str, str]:

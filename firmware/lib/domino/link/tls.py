@@ -16,7 +16,7 @@ def secured(plain, nvs, host):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.verify_mode = ssl.CERT_REQUIRED
     try:
-        context.load_verify_locations(ca)
+        context.load_verify_locations(cadata=bytes(ca))
         return context.wrap_socket(plain, server_hostname=host)
     except (OSError, ValueError) as error:
         raise Failed("tls: %s" % error)
