@@ -116,3 +116,15 @@ def test_the_way_that_worked_is_taken_again_and_forgotten_when_it_is_gone(board:
     board.surroundings = replace(board.surroundings, access_point="02d0314e0002")
     moved = board.wake(board.clicks())
     assert (ways(moved), moved.value("link")) == ([(here, False), (None, True)], "radiated")
+
+
+def test_a_press_that_may_have_been_heard_is_not_folded(board: Board, cloud: Cloud):
+    """The broker took it and hung up before its PUBACK: folded, its parcel would count twice."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        board.provision(DEVICE_ID, KEY, 0, "127.0.0.1", server.getsockname()[1], counter=1)
+        first = HangUp(server, board, 5).during_a_press()
+    board.provision(DEVICE_ID, KEY, 0, "127.0.0.1", cloud.client.port, counter=board.counter)
+    second = board.wake(board.clicks())
+    sent = [line.value for line in second.lines if line.step == "uplink"]
+    assert [cloud.heard().hex(), cloud.heard().hex()] == sent
+    assert (sent[0], len(set(sent))) == (first.value("uplink"), 2)
