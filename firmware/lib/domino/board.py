@@ -1,14 +1,16 @@
-"""The seam to the hardware: an ESP32 DevKit with a key, a light and a battery behind a divider."""
+"""The seam to the hardware: an ESP32 DevKit with a key, a light, a battery behind a divider, and perhaps a modem."""
+
+import gc
+import time
 
 import esp32
 import machine
-
-from domino.link import mqtt
 
 KEY_PIN = 4  # to ground when pressed; an RTC pin, or it could not wake the board
 LED_PIN = 2  # lit when high
 BATTERY_PIN = 34  # on ADC1: ADC2 is taken while Wi-Fi runs
 BATTERY_DIVIDER = 2  # two equal resistors: the ADC is linear from 150 to 2450 mV only
+MODEM_UART, MODEM_TX_PIN, MODEM_RX_PIN = 2, 17, 16  # its usual pins
 
 
 class Board:
@@ -17,16 +19,27 @@ class Board:
         self._key = machine.Pin(KEY_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
         self._led = machine.Pin(LED_PIN, machine.Pin.OUT, value=0)
         self._battery = machine.ADC(machine.Pin(BATTERY_PIN), atten=machine.ADC.ATTN_11DB)
-        self._rtc = machine.RTC()
+        self.rtc_memory = machine.RTC().memory
 
     def why_awake(self):
-        """One of "press", "reset" (power, watchdog, software) and "nothing" (a timer, a stray wake)."""
+        """One of "press", "reset" (power, watchdog, software), "timer", and "nothing" (a stray wake)."""
         if machine.reset_cause() != machine.DEEPSLEEP_RESET:
             return "reset"
-        return "press" if machine.wake_reason() == machine.EXT0_WAKE else "nothing"
+        return {machine.EXT0_WAKE: "press", machine.TIMER_WAKE: "timer"}.get(machine.wake_reason(), "nothing")
 
     def reset_cause(self):
         return min(machine.reset_cause(), 7)
+
+    def is_watchdog(self):
+        return machine.reset_cause() == machine.WDT_RESET
+
+    def now_s(self):
+        """Seconds of a clock that runs in deep sleep too, and begins anew with the battery."""
+        return int(time.time())
+
+    def watch(self, ms):
+        """A reset, unless called again within that time or asleep by then. There is no way back to unwatched."""
+        machine.WDT(timeout=ms).feed()
 
     def key_is_down(self):
         return not self._key.value()
@@ -44,23 +57,36 @@ class Board:
     def nvs(self):
         return esp32.NVS("domino")
 
-    def link(self, device_id):
-        return mqtt.Link(self.nvs(), device_id)
+    def heartbeat_hours(self):
+        try:
+            return max(1, min(self.nvs().get_i32("hours"), 168))
+        except OSError:
+            return 24
 
-    # Failures are counted in RTC memory: they tell of the link since the last success, are written only when it fails,
-    # and may well be lost with the battery; flash would wear for that.
+    def set_heartbeat_hours(self, hours):
+        nvs = self.nvs()
+        nvs.set_i32("hours", hours)
+        nvs.commit()
 
-    def link_failures(self):
-        memory = self._rtc.memory()
-        return memory[0] if memory else 0
+    def link(self, device_id, memory):
+        """The link that NVS names: `link` is `mqtt`, also without one, or `wisol`."""
+        gc.collect()  # a link is the largest thing to load, and its heap wants to be in one piece
+        name = bytearray(8)
+        try:
+            name = name[: self.nvs().get_blob("link", name)]
+        except OSError:
+            name = b"mqtt"
+        if name == b"wisol":
+            from domino.link import wisol  # only the one in use takes heap
 
-    def set_link_failures(self, count):
-        self._rtc.memory(bytes((min(count, 7),)))
+            return wisol.Link(machine.UART(MODEM_UART, 9600, tx=MODEM_TX_PIN, rx=MODEM_RX_PIN))
+        from domino.link import mqtt
 
-    def sleep(self, for_ms=None):
-        """Until the key goes down or, with `for_ms`, for that long whatever the key does. Never returns."""
+        return mqtt.Link(self.nvs(), device_id, memory, self.now_s())
+
+    def sleep(self, for_s, on_key):
+        """For that long, or with `on_key` until the key goes down. Never returns."""
         self.led(False)
-        if for_ms:
-            machine.deepsleep(for_ms)
-        esp32.wake_on_ext0(self._key, esp32.WAKEUP_ALL_LOW)
-        machine.deepsleep()
+        if on_key:
+            esp32.wake_on_ext0(self._key, esp32.WAKEUP_ALL_LOW)
+        machine.deepsleep(for_s * 1000)

@@ -1,4 +1,8 @@
-"""Stand-in for `esp32`: the wake sources, the chip's thermometer, and NVS with the meaning of its commit."""
+"""Stand-in for `esp32`: the wake sources, the chip's thermometer, and NVS.
+
+Values wait in memory for their commit or, with surroundings["nvs_writes_through"], are in flash at once: the chip's
+library promises no more than that they are there after the commit, and firmware must be right either way.
+"""
 
 import _board
 
@@ -28,9 +32,10 @@ class NVS:
     def set_i32(self, key, value):
         if not -(1 << 31) <= value < 1 << 31:
             raise OverflowError("overflow converting long int to machine word")
-        _board.boundary("before nvs_set")
-        self._set[_named(key)] = ["i32", value]
-        _board.boundary("after nvs_set")
+        self._set_entry(key, ["i32", value])
+
+    def set_blob(self, key, value):
+        self._set_entry(key, ["blob", bytes(value).hex()])
 
     def get_blob(self, key, buffer):
         value = bytes.fromhex(self._get(key, "blob"))
@@ -41,12 +46,22 @@ class NVS:
 
     def commit(self):
         _board.boundary("before nvs_commit")
-        flash = _board.load("nvs.json", {})
-        flash.setdefault(self._namespace, {}).update(self._set)
-        _board.store("nvs.json", flash)
+        self._write()
         _board.trace("nvs_commit", names=sorted(self._set))
         self._set = {}
         _board.boundary("after nvs_commit")
+
+    def _set_entry(self, key, entry):
+        _board.boundary("before nvs_set")
+        self._set[_named(key)] = entry
+        if _board.surroundings["nvs_writes_through"]:
+            self._write()
+        _board.boundary("after nvs_set")
+
+    def _write(self):
+        flash = _board.load("nvs.json", {})
+        flash.setdefault(self._namespace, {}).update(self._set)
+        _board.store("nvs.json", flash)
 
     def _get(self, key, kind):
         entry = self._set.get(key) or _board.load("nvs.json", {}).get(self._namespace, {}).get(key)

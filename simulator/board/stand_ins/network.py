@@ -14,7 +14,7 @@ class WLAN:
 
     def __init__(self, interface=IF_STA):
         self._is_active = False
-        self._asked_ms = None
+        self._asked_ms = self._ssid = self._bssid = self._addresses = None
 
     def active(self, is_active=None):
         if is_active is None:
@@ -23,16 +23,32 @@ class WLAN:
         _board.trace("wifi_active", is_active=is_active)
         return None
 
-    def config(self, *args, **kwargs):
-        pass
+    def config(self, *names, **settings):
+        return _board.surroundings["channel"] if names else None  # "channel" is the only one asked for
+
+    def scan(self):
+        point = bytes.fromhex(_board.surroundings["access_point"])
+        return [(self._ssid.encode(), point, _board.surroundings["channel"], -60, 3, False)]
 
     def connect(self, ssid=None, key=None, *, bssid=None):
         if not self._is_active:
             raise OSError("Wifi Not Started")
         _board.boundary("before wifi_connect")
+        self._ssid, self._bssid = ssid, bssid
         self._asked_ms = time.ticks_ms()
-        _board.trace("wifi_connect", ssid=ssid)
+        _board.trace("wifi_connect", ssid=ssid, bssid=bssid.hex() if bssid else None, dhcp=self._addresses is None)
+        while _board.surroundings["radio_hangs"]:
+            pass
         _board.boundary("after wifi_connect")
+
+    def disconnect(self):
+        self._asked_ms = None
+
+    def ifconfig(self, addresses=None):
+        if addresses:
+            self._addresses = None if addresses == "dhcp" else addresses
+            return None
+        return self._addresses or ("192.168.1.23", "255.255.255.0", "192.168.1.1", "192.168.1.1")
 
     def isconnected(self):
         return self.status() == STAT_GOT_IP
@@ -43,4 +59,9 @@ class WLAN:
             return STAT_IDLE
         if time.ticks_diff(time.ticks_ms(), self._asked_ms) < _board.surroundings["wifi_delay_ms"]:
             return STAT_CONNECTING
-        return _board.surroundings["wifi_status"]
+        if self._bssid and self._bssid.hex() != _board.surroundings["access_point"]:
+            return STAT_NO_AP_FOUND
+        status = _board.surroundings["wifi_status"]
+        if status == STAT_GOT_IP and self._addresses is None and not _board.surroundings["dhcp_answers"]:
+            return STAT_CONNECTING
+        return status

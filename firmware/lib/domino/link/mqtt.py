@@ -2,6 +2,8 @@
 
 A silent access point or broker would drain the battery, so one deadline stands over everything, from joining the Wi-Fi
 to the last byte read. Every packet of this exchange is shorter than 128 bytes, which makes its length one byte.
+
+With a CA in NVS the broker is called by TLS (tls.py).
 """
 
 import errno
@@ -14,6 +16,7 @@ DEADLINE_MS = 10_000  # Wi-Fi takes 1 to 4 s to join, the broker well under one
 LISTEN_MS = 5_000  # of it at the most for the answer: the cloud takes milliseconds, a loaded one seconds
 KEPT = 8  # downlinks, the newest, until they are listened for: a flood of them must not fill the heap
 KEEPALIVE_S = 30  # longer than the deadline: no pings
+LEASE_S = 12 * 3600  # an address is used again: half of the day for which a home router usually lends it
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, DISCONNECT = 0x10, 0x20, 0x30, 0x40, 0x82, 0x90, 0xE0
 QOS_1 = 0x02
@@ -22,29 +25,52 @@ SUBSCRIBE_ID, PUBLISH_ID = b"\x00\x01", b"\x00\x02"
 
 
 class Link:
-    """Where to go stands in NVS: `ssid`, `psk` and `host` as UTF-8, `port`."""
+    """Where to go stands in NVS: `ssid`, `psk` and `host` as UTF-8, `port`, and perhaps a CA."""
 
-    def __init__(self, nvs, device_id):
+    DEADLINE_MS = DEADLINE_MS
+    AIR_MS = CONFIRM_MS = 0  # Wi-Fi listens before it talks: no duty cycle
+
+    def __init__(self, nvs, device_id, memory, now):
         self._nvs = nvs
         self._device = b"%08X" % device_id
+        self._memory, self._now = memory, now
         self._end_ms = 0
         self._socket = None
+        self._stream = None  # the socket, or TLS over it
+        self._is_subscribed = False
         self._downlinks = []
 
-    def radiate(self, message):
-        """Returns once the broker has the message; raises Failed."""
+    def open(self):
+        if self._stream:
+            return
         self._end_ms = ticks_add(ticks_ms(), DEADLINE_MS)
+        memory = self._memory
+        known, memory.air = memory.air, b""  # forgotten until the broker has answered by this way
+        if self._now - memory.air_at >= LEASE_S:
+            known = known[: wifi.POINT_SIZE]
         try:
-            wifi.join(self._setting("ssid"), self._setting("psk"), self._end_ms)
+            found = wifi.join(self._setting("ssid"), self._setting("psk"), self._end_ms, known)
             self._call(self._setting("host"), self._nvs.get_i32("port"))
-            self._subscribe(b"air/" + self._device + b"/down")
+        except OSError as error:
+            raise _failed(error)
+        memory.air = found
+        if found != known:
+            memory.air_at = self._now
+
+    def radiate(self, message, listens):
+        """Returns once the broker has the message."""
+        try:
+            if listens and not self._is_subscribed:
+                self._subscribe(b"air/" + self._device + b"/down")
             self._publish(b"air/" + self._device + b"/up", message)
         except OSError as error:
-            raise Failed(errno.errorcode.get(error.errno, str(error)))
-        self._end_ms = ticks_add(ticks_ms(), min(LISTEN_MS, ticks_diff(self._end_ms, ticks_ms())))
+            raise _failed(error)
 
     def listen(self):
         """The next downlink; None when the window has closed."""
+        if self._is_subscribed:  # the window opens with the first look
+            self._is_subscribed = False
+            self._end_ms = ticks_add(ticks_ms(), min(LISTEN_MS, ticks_diff(self._end_ms, ticks_ms())))
         try:
             if not self._downlinks:
                 self._await(PUBLISH)
@@ -53,17 +79,25 @@ class Link:
             return None
 
     def close(self):
-        if self._socket:
+        if self._stream:
             try:
-                self._socket.write(bytes((DISCONNECT, 0)))
+                self._stream.write(bytes((DISCONNECT, 0)))
             except OSError:
                 pass  # the broker left first
+            self._stream.close()
+        if self._socket and self._socket is not self._stream:
             self._socket.close()
         wifi.leave()
 
     def _call(self, host, port):
-        self._socket = socket.socket()
-        self._timed().connect(socket.getaddrinfo(host, port)[0][-1])
+        self._socket = self._stream = plain = socket.socket()
+        self._timed()
+        plain.connect(socket.getaddrinfo(host, port)[0][-1])
+        if self._uses_tls():
+            from domino.link import tls  # its heap only where it is wanted
+
+            self._timed()
+            self._stream = tls.secured(plain, self._nvs, host)
         self._send(CONNECT, _text(b"MQTT") + bytes((4, CLEAN_SESSION, 0, KEEPALIVE_S)) + _text(self._device))
         if self._await(CONNACK)[-1]:
             raise Failed("broker: refused")
@@ -72,6 +106,7 @@ class Link:
         self._send(SUBSCRIBE, SUBSCRIBE_ID + _text(topic) + b"\x00")  # QoS 0: nobody repeats into a closed window
         if self._await(SUBACK)[-1] & 0x80:
             raise Failed("broker: refused the subscription")
+        self._is_subscribed = True
 
     def _publish(self, topic, message):
         self._send(PUBLISH | QOS_1, _text(topic) + PUBLISH_ID + message)
@@ -103,12 +138,12 @@ class Link:
         return data
 
     def _timed(self):
-        """The socket, with what is left of the time as its time-out."""
+        """The stream, with what is left of the time as its time-out."""
         left_ms = ticks_diff(self._end_ms, ticks_ms())
-        if self._socket is None or left_ms <= 0:
+        if self._socket is None or self._stream is None or left_ms <= 0:
             raise OSError(errno.ETIMEDOUT)
         self._socket.settimeout(left_ms / 1000)
-        return self._socket
+        return self._stream
 
     def _setting(self, name):
         value = bytearray(64)
@@ -116,6 +151,16 @@ class Link:
             return value[: self._nvs.get_blob(name, value)].decode()
         except OSError:
             raise Failed("no %s in NVS" % name)
+
+    def _uses_tls(self):
+        try:
+            return self._nvs.get_i32("ca_size") > 0
+        except OSError:
+            return False
+
+
+def _failed(error):
+    return Failed(errno.errorcode.get(error.errno, str(error)))
 
 
 def _text(data):

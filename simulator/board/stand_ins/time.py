@@ -1,0 +1,21 @@
+"""Stand-in for `time`: the built-in, on a clock that the host sets and may let run faster.
+
+surroundings["clock_s"] is what the board's clock says at the reset; it runs on in deep sleep and begins anew with the
+battery. surroundings["speed"] is how many of the board's seconds go into one of the host's; sockets keep to the host's.
+"""
+
+import _board
+import utime
+from utime import *  # noqa: F403
+
+
+def time():
+    return _board.surroundings["clock_s"] + _board.since_reset_ms() // 1000
+
+
+def ticks_ms():
+    return _board.now_ms()
+
+
+def sleep_ms(ms):
+    utime.sleep_us(ms * 1000 // _board.speed)
