@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tools import buttons, demo, serve, stamps, tokens, uplinks
+from tools import board, buttons, demo, serve, stamps, tokens, uplinks
 
 app = typer.Typer(
     name="domino",
@@ -17,6 +17,7 @@ app.command("serve")(serve.command)
 app.command("demo")(demo.command)
 app.command("migrate")(serve.migrate)
 app.add_typer(buttons.app, name="button")
+app.add_typer(board.app, name="board")
 app.add_typer(uplinks.app, name="uplink")
 app.add_typer(stamps.app, name="stamp")
 app.add_typer(tokens.app, name="token")

