@@ -40,6 +40,7 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Put a battery into a board and serve it until Ctrl-C."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # its flash holds the key
     try:
         with locked(folder):
             if button is not None:

@@ -81,9 +81,9 @@ class Machine:
                     "DOMINO_BOARD_MAIN": str(int(with_main)),
                     "PATH": os.environ.get("PATH", os.defpath),
                 },
-                stdin=theirs,
-                stdout=theirs,
-                stderr=theirs,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=theirs.fileno(),
             )
 
     @property
@@ -294,6 +294,7 @@ class Supervisor:
         why = cut or last["kind"]
         self._last_use = energy.awake(trace, last["ms"] if why == "sleep" else awake_ms)
         self._use += self._last_use
+        self._add_to_trace(awake_ms, "used", charge_mah=round(self._last_use.charge_mah, 6))
         if why == "sleep":
             self._fall_asleep(last)
         elif why == "power_cut":
@@ -346,7 +347,7 @@ class Supervisor:
         self._key_is_down = is_down
         (self.folder / "key").write_bytes(b"1" if is_down else b"0")
         if self._machine:
-            self._add_to_trace("key", is_down=int(is_down))
+            self._add_to_trace(self._machine.ms, "key", is_down=int(is_down))
         self._wake_by_key()
 
     def _press(self, clicks: int, hold_ms: int | None) -> None:
@@ -368,7 +369,7 @@ class Supervisor:
     def _cut_power(self) -> None:
         if self._machine:
             self._cut = "power_cut"
-            self._add_to_trace("power_cut", at="outside")
+            self._add_to_trace(self._machine.ms, "power_cut", at="outside")
             self._machine.kill()
             self._end()
         elif self.state is State.ASLEEP:
@@ -472,10 +473,9 @@ class Supervisor:
 
     # The trace
 
-    def _add_to_trace(self, kind: str, **what: object) -> None:
-        assert self._machine
+    def _add_to_trace(self, ms: int, kind: str, **what: object) -> None:
         with (self.folder / "trace.jsonl").open("a") as trace:
-            trace.write(json.dumps(what | {"ms": self._machine.ms, "kind": kind}) + "\n")
+            trace.write(json.dumps({**what, "ms": ms, "kind": kind}) + "\n")
 
     def _trace_of_life(self) -> list[dict[str, Any]]:
         with (self.folder / "trace.jsonl").open("rb") as trace:

@@ -126,7 +126,10 @@ class Board:
 
     @property
     def is_provisioned(self) -> bool:
-        return (self.folder / "nvs.json").exists()
+        try:
+            return "ctr" in self.flash
+        except (OSError, KeyError):
+            return False
 
     @property
     def counter(self) -> int:

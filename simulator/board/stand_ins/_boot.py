@@ -68,7 +68,7 @@ def run(name):
     except OSError:
         return True
     try:
-        execfile(name)
+        execfile(name)  # noqa: F821 MicroPython's
     except KeyboardInterrupt as stop:
         sys.print_exception(stop)
         return False
