@@ -1,5 +1,6 @@
 """`domino board`: a board on the desk that the real mpremote flashes and drives."""
 
+import contextlib
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_
 app = typer.Typer(help="A board on the desk, for mpremote.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(help="Where the board keeps its flash, and its port `tty`.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Tell the firmware's steps until it sleeps.")]
-SURROUNDINGS = {field.name: field.type for field in fields(vm.Surroundings)}
+SURROUNDINGS: dict[str, Any] = {field.name: field.type for field in fields(vm.Surroundings)}
 
 
 @app.command()
@@ -122,12 +123,13 @@ def _switch(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     if name not in SURROUNDINGS:
         raise typer.BadParameter(f"{name}: there is {', '.join(SURROUNDINGS)}")
-    if SURROUNDINGS[name] is not int:
-        return name, value or None
-    try:
-        return name, int(value)
-    except ValueError:
-        raise typer.BadParameter(f"{name} is a whole number") from None
+    readings: list[Any] = [value or None]
+    with contextlib.suppress(ValueError):
+        readings.insert(0, json.loads(value))
+    for reading in readings:
+        if isinstance(reading, SURROUNDINGS[name]):
+            return name, reading
+    raise typer.BadParameter(f"{name}: {value!r} is not {SURROUNDINGS[name]}")
 
 
 @app.command()

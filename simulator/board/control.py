@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "control"
-ANSWER_S = 90  # longer than the firmware may stay awake
+ANSWER_S = 180  # between two lines: longer than the firmware waits for anything, a modem included
 
 
 class NotRunning(Exception):

@@ -195,6 +195,7 @@ class Supervisor:
             ready()
             while not self._is_stopped:
                 self._turn()
+                self._watch()
         finally:
             if self._machine:
                 self._machine.reap()
@@ -230,6 +231,14 @@ class Supervisor:
         while self._timers and self._timers[0][0] <= time.monotonic():
             heapq.heappop(self._timers)[2]()
 
+    def _watch(self) -> None:
+        """Bite, if the firmware armed its watchdog and did not feed it: watchdog.json has the time in ms."""
+        armed = self.folder / "watchdog.json"
+        if self._machine and armed.exists() and time.time() * 1000 > int(armed.read_text()):
+            self._add_to_trace(self._machine.ms, "watchdog")
+            self._machine.kill()
+            self._end()
+
     def _after(self, delay_s: float, do: Callable[[], object]) -> None:
         heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._order), do))
 
@@ -244,6 +253,7 @@ class Supervisor:
         is_soft = cause == vm.SOFT_RESET
         self._board.surroundings = replace(surroundings, boot_ms=0) if is_soft else surroundings
         self._board.prepare(cause, wake_reason)
+        (self.folder / "watchdog.json").unlink(missing_ok=True)
         self._board.surroundings = surroundings
         if not is_soft:
             self._line.write(ROM_SAYS[cause].encode() + b"\r\n")

@@ -17,7 +17,7 @@ def test_a_press_on_a_board_that_mpremote_flashed_becomes_an_order(tmp_path):
         desk(tmp_path / "board", "--button", BUTTON, "--data-dir", str(data_dir)) as board,
     ):
         board.flash_firmware()
-        board.reset()
+        board.cut_power()
         steps = board.command("press", "--clicks", "3")["steps"]
         with database.reading(engine_of(data_dir)) as conn:
             (order,) = pickups.newest(conn)

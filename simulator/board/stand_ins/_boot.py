@@ -9,6 +9,7 @@ import sys
 import micropython
 import vfs
 
+PROGRAMS = ("_boot.py", "_codec.py")
 BLOCK, BLOCKS = 4096, 512  # the 2 MB that MicroPython gives its file system on an ESP32 with 4 MB
 BLOCK_COUNT, BLOCK_SIZE, BLOCK_ERASE = 4, 5, 6  # of MicroPython's ioctl
 
@@ -48,7 +49,7 @@ def mount():
     folder = os.getenv("DOMINO_BOARD")
     _board.surroundings["key"] = Key(folder + "/key")
     for name in os.listdir(sys.path[0]):  # imported while they can be found: below, only flash can
-        if not name.startswith("_"):
+        if name.endswith(".py") and name not in PROGRAMS:
             __import__(name[:-3])
     flash = Flash(folder + "/flash.img")
     vfs.umount("/")
