@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from simulator.board import control, vm
 from simulator.board.supervisor import Supervisor, parse_trace
@@ -46,7 +47,7 @@ def start(
         with locked(folder):
             if button is not None:
                 _provision(folder, button, mqtt_port, data_dir, database_url)
-            board = Supervisor(folder, lambda line: None if as_json else console.print(f"[dim]{line}[/]"))
+            board = Supervisor(folder, lambda line: None if as_json else console.print(line, style="dim", markup=False))
             for ending in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(ending, lambda *_: board.stop())
             board.run(lambda: _tell_port(board, as_json))
@@ -150,7 +151,7 @@ def trace(
             continue
         details = {name: value for name, value in event.items() if name not in ("ms", "kind", "free")}
         told = " ".join(f"{name}={json.dumps(value)}" for name, value in details.items())
-        console.print(f"{event['ms']:8} ms  [bold]{event['kind']:12}[/] {told}", markup=True, soft_wrap=True)
+        console.print(f"{event['ms']:8} ms  [bold]{event['kind']:12}[/] {escape(told)}", soft_wrap=True)
 
 
 def _ask(folder: Path, request: dict[str, Any], as_json: bool) -> None:
@@ -160,14 +161,14 @@ def _ask(folder: Path, request: dict[str, Any], as_json: bool) -> None:
         if line := vm.parse_line(answer.get("line", "")):
             steps[line.step] = line.value
             if not as_json:
-                console.print(f"[dim]{line.step:10}[/] {line.value}")
+                console.print(f"[dim]{line.step:10}[/] {escape(line.value)}")
     if "error" in answer:
         raise Failure(answer["error"])
     if as_json:
         print_json(answer | ({"steps": steps} if steps else {}))
         return
     for name, value in answer.items():
-        console.print(f"[dim]{name:14}[/] {value}")
+        console.print(f"[dim]{name:14}[/] {escape(str(value))}")
 
 
 def _answers(folder: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:

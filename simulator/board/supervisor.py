@@ -355,7 +355,8 @@ class Supervisor:
 
     def _move_key(self, is_down: bool) -> None:
         self._key_is_down = is_down
-        (self.folder / "key").write_bytes(b"1" if is_down else b"0")
+        with (self.folder / "key").open("r+b") as key:  # never empty: the VM is reading it
+            key.write(b"1" if is_down else b"0")
         if self._machine:
             self._add_to_trace(self._machine.ms, "key", is_down=int(is_down))
         self._wake_by_key()
@@ -416,13 +417,15 @@ class Supervisor:
         self._selector.register(caller, selectors.EVENT_READ, on_request)
 
     def _answer(self, caller: socket.socket, asked: bytes) -> None:
+        follows = False
         try:
             request = json.loads(asked)
-            was_asleep = self.state is State.ASLEEP
+            will_wake = request["do"] == "press" and self.state is State.ASLEEP and [KEY_PIN, 0] in self._wake_on
             answer = self._do(request)
+            is_busy = bool(self._machine and not self._machine.is_at_prompt)
+            follows = will_wake or (request.get("follow", False) and (is_busy or request.get("to") == "cycle"))
         except (ValueError, TypeError, KeyError) as error:
-            answer, request, was_asleep = {"error": f"not understood: {error}"}, {}, False
-        follows = request.get("follow", False) or (request.get("do") == "press" and was_asleep)
+            answer = {"error": f"not understood: {error}"}
         if follows and "error" not in answer:
             self._followers.append(caller)
             return

@@ -218,6 +218,15 @@ def test_a_watchdog_that_is_not_fed_resets_it(empty: Desk):
     assert empty.mpremote("resume", "exec", RESET_CAUSE) == f"{vm.WDT_RESET}\n"
 
 
-def test_no_key_is_in_what_it_tells(button: Desk):
-    told = f"{button.command('press')} {button.trace('--all')} {(button.folder / 'log').read_text()}"
+def test_what_cannot_be_followed_is_answered_at_once(empty: Desk):
+    assert empty.ask("power", to="on", follow=True)["is_at_prompt"]
+    empty.mpremote("exec", "--no-follow", "import machine; machine.deepsleep(60_000)")  # deaf to its key
+    assert empty.ask("press", clicks=1, hold_ms=None)["state"] == "asleep"
+    assert empty.ask("dance") == {"error": "no such request"}
+
+
+def test_a_long_press_is_a_long_press_and_no_key_is_in_what_the_board_tells(button: Desk):
+    pressed = button.command("press", "--cancel")
+    assert pressed["steps"]["gesture"] == "cancel"
+    told = f"{pressed} {button.trace('--all')} {(button.folder / 'log').read_text()}"
     assert KEY.hex() not in told.lower()
