@@ -8,7 +8,7 @@ trace, and the supervisor starts it again when the key, the timer, the power or 
     flash.img        LittleFS: what mpremote copied there
     nvs.json         flash of the firmware's own; rtc.json: RTC memory
     key              "1" while the key is down
-    surroundings.json, trace.jsonl
+    switches.json    the faults that are switched on; surroundings.json, trace.jsonl: as the stand-ins see and tell it
 """
 
 import contextlib
@@ -22,7 +22,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class Machine:
         self.started_at = time.monotonic()
         self.tail = b""
         self.takes_input = False
+        self.is_raw = False
         self.is_cooked = True
         self._typed = b""
         with theirs:
@@ -92,8 +93,8 @@ class Machine:
         return round((time.monotonic() - self.started_at) * 1000)
 
     @property
-    def is_raw(self) -> bool:
-        return self.tail.rfind(RAW_BANNER) > self.tail.rfind(PROMPTS[0])
+    def is_running(self) -> bool:
+        return self._process.poll() is None
 
     @property
     def is_at_prompt(self) -> bool:
@@ -114,6 +115,9 @@ class Machine:
             said = said.removeprefix(READY)
             self._type(self._typed)
         self.tail = (self.tail + said)[-4096:]
+        raw_at, friendly_at = self.tail.rfind(RAW_BANNER), self.tail.rfind(b"\n" + PROMPTS[0])
+        if raw_at != friendly_at:
+            self.is_raw = raw_at > friendly_at
         if self.is_raw or REMOTE_FILE in said:
             self.is_cooked = False
         elif said.endswith(PROMPTS[0]):
@@ -215,7 +219,7 @@ class Supervisor:
     def _recall_surroundings(self) -> None:
         """Those of the last time, so that a fault that was switched on stays on."""
         try:
-            last = json.loads((self.folder / "surroundings.json").read_text())
+            last = json.loads((self.folder / "switches.json").read_text())
         except (OSError, ValueError):
             return
         known = {field.name: last[field.name] for field in fields(vm.Surroundings) if field.name in last}
@@ -234,7 +238,12 @@ class Supervisor:
     def _watch(self) -> None:
         """Bite, if the firmware armed its watchdog and did not feed it: watchdog.json has the time in ms."""
         armed = self.folder / "watchdog.json"
-        if self._machine and armed.exists() and time.time() * 1000 > int(armed.read_text()):
+        if (
+            self._machine
+            and self._machine.is_running
+            and armed.exists()
+            and time.time() * 1000 > int(armed.read_text())
+        ):
             self._add_to_trace(self._machine.ms, "watchdog")
             self._machine.kill()
             self._end()
@@ -451,6 +460,7 @@ class Supervisor:
                 self._reset()
             case {"do": "set", "surroundings": dict(changes)}:
                 self._board.surroundings = replace(self._board.surroundings, **changes)
+                (self.folder / "switches.json").write_text(json.dumps(asdict(self._board.surroundings)))
             case {"do": "state"}:
                 pass
             case _:

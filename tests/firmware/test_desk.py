@@ -1,6 +1,7 @@
 """A board on the desk under the real mpremote: files, prompt, resets, sleep, power, the firmware from its flash."""
 
 import hashlib
+import json
 import os
 import pty
 import select
@@ -160,12 +161,15 @@ def test_a_power_cut_takes_uncommitted_nvs_and_nothing_else(empty: Desk):
 
 def test_kill_9_of_the_supervisor_leaves_no_vm_behind_and_a_folder_that_starts_again(tmp_path: Path):
     with desk(tmp_path / "board") as running:
+        running.ask("set", surroundings={"battery_mv": 2400})
         running.mpremote("exec", WRITE_FILE)
         watch = os.pidfd_open(running.vm_pid())
         os.kill(running.pid, signal.SIGKILL)
         assert select.select([watch], [], [], 10)[0], "the VM lives on"
         os.close(watch)
     with desk(tmp_path / "board") as running:
+        world = json.loads((running.folder / "surroundings.json").read_text())
+        assert (world["battery_mv"], world["boot_ms"]) == (2400, vm.Surroundings().boot_ms)
         assert running.mpremote("exec", "print(open('file').read())") == "kept\n"
 
 
