@@ -4,8 +4,7 @@ import http
 from collections.abc import Callable, Mapping
 from math import ceil
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import prometheus_client
 import sqlalchemy as sa
@@ -71,13 +70,11 @@ def create_app(
     health: Callable[[], dict[str, bool]],
     registry: prometheus_client.CollectorRegistry,
     vendor: Path,
-    downlink: Callable[..., Any] | None = None,
 ) -> FastAPI:
     app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
     app.state.engine = engine
     app.state.bell = bell
     app.state.attempts = Attempts()
-    app.state.downlink = downlink
     for feature in (cloud.accounts, cloud.fleet, cloud.pickups, cloud.console):
         app.include_router(feature.pages.router, include_in_schema=False)
     app.include_router(cloud.console.api.router, prefix="/api")
@@ -188,7 +185,7 @@ def _is_foreign(headers: Headers) -> bool:
     if site := headers.get("sec-fetch-site"):
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
 def _too_large() -> HTTPException:

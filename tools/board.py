@@ -51,7 +51,7 @@ def start(
             for ending in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(ending, lambda *_: board.stop())
             board.run(lambda: _tell_port(board, as_json))
-    except (InUse, vm.BoardError) as error:
+    except InUse as error:
         raise Failure(str(error).replace("data folder", "board's folder")) from None
 
 

@@ -71,6 +71,7 @@ def test_a_bug_is_told_without_its_details_and_with_the_headers(broken: TestClie
         {"origin": "https://evil.example"},
         {"origin": "null"},
         {"origin": "http://testserver:81"},
+        {"origin": "http://["},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
         {"sec-fetch-site": "cross-site", "origin": "http://testserver"},
