@@ -73,6 +73,7 @@ class Machine:
         self.is_raw = False
         self.is_cooked = True
         self._typed = b""
+        self._recent: list[tuple[int, bytes]] = []
         with theirs:
             self._process = subprocess.Popen(
                 vm.command(vm.STAND_INS / "_boot.py", heap=HEAP, then_prompt=True),
@@ -127,9 +128,14 @@ class Machine:
     def type(self, typed: bytes) -> None:
         """From the serial line. Before it can be interrupted, it is kept, as in a UART's buffer."""
         if self.takes_input:
+            self._recent = [*self._recent[-15:], (self.ms, typed)]
             self._type(typed)
         else:
             self._typed += typed
+
+    def typed_since(self, ms: int) -> bytes:
+        """What came too late for this VM: it takes a moment to die, in which silicon would already boot."""
+        return b"".join(typed for at_ms, typed in self._recent if at_ms >= ms)
 
     def _type(self, typed: bytes) -> None:
         if INTERRUPT in typed and self._catches_interrupts():
@@ -253,7 +259,7 @@ class Supervisor:
 
     # The life of a VM
 
-    def _start(self, cause: int, wake_reason: int = 0, *, with_main: bool = True) -> None:
+    def _start(self, cause: int, wake_reason: int = 0, *, with_main: bool = True) -> Machine:
         if self.state is State.ASLEEP:
             self._use += energy.asleep(self._asleep_ms())
         self._lives += 1
@@ -270,6 +276,7 @@ class Supervisor:
         machine = self._machine = Machine(self.folder, with_main=with_main)
         self.state = State.RUNNING
         self._selector.register(machine.console, selectors.EVENT_READ, lambda: self._on_console(machine))
+        return machine
 
     def _on_console(self, machine: Machine) -> None:
         if machine is not self._machine:
@@ -319,13 +326,12 @@ class Supervisor:
         elif why == "power_cut":
             self._lose_power()
         elif why in RESETS:
-            self._start(RESETS[why])
+            self._start(RESETS[why]).type(machine.typed_since(last["ms"]))
         else:  # Ctrl-D at the prompt, or SystemExit
             self._line.write(b"MPY: soft reboot\r\n")
-            self._start(vm.SOFT_RESET, with_main=not is_raw)
+            anew = self._start(vm.SOFT_RESET, with_main=not is_raw)
             if is_raw:
-                assert self._machine
-                self._machine.type(TO_RAW)
+                anew.type(TO_RAW)
 
     def _fall_asleep(self, sleep: dict[str, Any]) -> None:
         self.state, self._asleep_since = State.ASLEEP, time.monotonic()
