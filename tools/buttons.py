@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import sqlalchemy as sa
@@ -158,8 +159,10 @@ def press(
         raise Failure("the press was not radiated", 3)
 
 
-def open_board(engine: sa.Engine, chosen: Settings, device: int, mqtt_port: int) -> Board:
-    """The stand-in board of `device`, provisioned on first use as flashing does it, in the data folder.
+def open_board(
+    engine: sa.Engine, chosen: Settings, device: int, mqtt_port: int, *, folder: Path | None = None
+) -> Board:
+    """The stand-in board of `device`, provisioned as flashing does it, in `folder` or the data folder.
 
     Raises `Failure` for a button that is not in the fleet.
     """
@@ -168,7 +171,7 @@ def open_board(engine: sa.Engine, chosen: Settings, device: int, mqtt_port: int)
     if button is None:
         raise Failure(f"button {format_id(device)} is not in the fleet: `domino button add {format_id(device)}`")
     key = make_keys(chosen.master_key).device_key(button.id, button.key_generation)
-    board = Board(chosen.data_dir / "boards" / format_id(device))
+    board = Board(folder or chosen.data_dir / "boards" / format_id(device))
     # Flashed anew each time, as the broker's port may have changed; its counter only ever goes up.
     used = max(button.last_counter, board.counter if board.is_provisioned else 0)
     board.provision(button.id, key, button.key_generation, "127.0.0.1", mqtt_port, counter=used)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from cloud import database
 from cloud.ingest.keys import KeyFileError
 from simulator.board.vm import BoardError
-from tools import accounts, buttons, demo, frames, serve, stamps, tokens, uplinks
+from tools import accounts, board, buttons, demo, frames, serve, stamps, tokens, uplinks
 from tools.terminal import Failure
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("serve")(serve.command)
 app.command("demo")(demo.command)
 app.command("migrate")(serve.migrate)
 app.add_typer(buttons.app, name="button")
+app.add_typer(board.app, name="board")
 app.add_typer(uplinks.app, name="uplink")
 app.add_typer(frames.app, name="frame")
 app.add_typer(stamps.app, name="stamp")

@@ -146,7 +146,10 @@ class Board:
 
     @property
     def is_provisioned(self) -> bool:
-        return (self.folder / "nvs.json").exists()
+        try:
+            return "ctr" in self.flash
+        except (OSError, KeyError):
+            return False
 
     @property
     def counter(self) -> int:
@@ -182,13 +185,7 @@ class Board:
 
     def clicks(self, clicks: int = 1, hold_ms: int | None = None) -> KeyEvents:
         """A finger that clicks, waits for the light, and clicks on."""
-        events: list[tuple[int, bool]] = []
-        down_at = 0
-        for click in range(clicks):
-            up_at = down_at + (hold_ms if hold_ms and click == clicks - 1 else CLICK_MS)
-            events += [(down_at, True), (up_at, False)]
-            down_at = max(up_at + PAUSE_MS, self.surroundings.boot_ms + REACTION_MS)
-        return events
+        return finger(clicks, hold_ms, light_ms=self.surroundings.boot_ms)
 
     def let_pass(self, seconds: float) -> None:
         """Let the sleeping board's clock run on."""
@@ -211,16 +208,11 @@ class Board:
     def _clock_start(self, start: float) -> None:
         (self.folder / "clock.json").write_text(json.dumps(start))
 
-    def _live(self, events: KeyEvents, reset_cause: int, wake_reason: int | None = None) -> Generator[Line, None, Wake]:
-        if self._vm:
-            raise BoardError("The board is awake already")
-        trace_file = self.folder / "trace.jsonl"
-        trace_file.write_text("")
+    def prepare(self, reset_cause: int, wake_reason: int = 0, events: KeyEvents = ()) -> None:
+        """Lay out in its folder what a VM that starts now finds: why it starts, and the world around it."""
         if reset_cause == PWRON_RESET:
             self.empty_rtc()
         (self.folder / "watchdog.json").unlink(missing_ok=True)
-        if wake_reason is None:
-            wake_reason = 0 if reset_cause != DEEPSLEEP_RESET else KEY_WAKE if events else TIMER_WAKE
         conditions = asdict(self.surroundings) | {
             "reset_cause": reset_cause,
             "wake_reason": wake_reason,
@@ -228,8 +220,17 @@ class Board:
             "clock_s": int(time.time() - self._clock_start),
         }
         (self.folder / "surroundings.json").write_text(json.dumps(conditions))
+
+    def _live(self, events: KeyEvents, reset_cause: int, wake_reason: int | None = None) -> Generator[Line, None, Wake]:
+        if self._vm:
+            raise BoardError("The board is awake already")
+        trace_file = self.folder / "trace.jsonl"
+        trace_file.write_text("")
+        if wake_reason is None:
+            wake_reason = 0 if reset_cause != DEEPSLEEP_RESET else KEY_WAKE if events else TIMER_WAKE
+        self.prepare(reset_cause, wake_reason, events)
         self._vm = subprocess.Popen(
-            _command(FIRMWARE / "main.py", self.surroundings.heap),
+            command(FIRMWARE / "main.py", heap=self.surroundings.heap),
             env=_environment() | {"DOMINO_BOARD": str(self.folder.absolute())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -239,11 +240,9 @@ class Board:
         try:
             for text in self._lines(self._vm):
                 console += text + "\n"
-                mark, _, told = text.partition("domino: ")
-                if not mark and told:
-                    step, _, value = told.partition(" ")
-                    lines.append(Line(step, value))
-                    yield lines[-1]
+                if line := parse_line(text):
+                    lines.append(line)
+                    yield line
             code = self._vm.wait()
         finally:
             self._vm.kill()
@@ -290,6 +289,24 @@ class Board:
         (self.folder / "clock.json").unlink(missing_ok=True)
 
 
+def finger(clicks: int, hold_ms: int | None, light_ms: int) -> KeyEvents:
+    """The movements of a finger that sees the light after `light_ms`, and holds the last click for `hold_ms`."""
+    events: list[tuple[int, bool]] = []
+    down_at = 0
+    for click in range(clicks):
+        up_at = down_at + (hold_ms if hold_ms and click == clicks - 1 else CLICK_MS)
+        events += [(down_at, True), (up_at, False)]
+        down_at = max(up_at + PAUSE_MS, light_ms + REACTION_MS)
+    return events
+
+
+def parse_line(text: str) -> Line | None:
+    """The step that a line of the console tells; None for other output."""
+    mark, _, told = text.partition("domino: ")
+    step, _, value = told.partition(" ")
+    return Line(step, value) if told and not mark else None
+
+
 def encode_uplink(
     device_id: int,
     key: bytes,
@@ -324,7 +341,7 @@ def open_downlinks(answers: Sequence[Mapping[str, Any]]) -> list[tuple[str | Non
 def run_on_vm(script: Path, given: str) -> str:
     """What a MicroPython script prints when the firmware's modules are on its path and it reads `given`."""
     done = subprocess.run(
-        _command(script), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
+        command(script), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
     )
     if done.returncode:
         raise BoardError(f"{script.name} failed on the VM: {(done.stdout + done.stderr).strip()}")
@@ -338,11 +355,12 @@ def _ask_codec(questions: Sequence[Mapping[str, Any]]) -> list[Any]:
     return [json.loads(line) for line in run_on_vm(STAND_INS / "_codec.py", given).splitlines()]
 
 
-def _command(script: Path, heap: str = HEAP) -> list[str]:
+def command(script: Path, *, heap: str = HEAP, then_prompt: bool = False) -> list[str]:
+    """How to start the VM on `script`, after which it ends or, with `then_prompt`, reads commands from its input."""
     interpreter = _tool("micropython")
     # With util-linux at hand the VM never outlives us (the very thread that starts it), kill -9 included.
     leash = ["setpriv", "--pdeathsig=KILL", "--"] if shutil.which("setpriv") else []
-    return [*leash, str(interpreter), "-X", f"heapsize={heap}", str(script)]
+    return [*leash, str(interpreter), *["-i"] * then_prompt, "-X", f"heapsize={heap}", str(script)]
 
 
 def _environment() -> dict[str, str]:

@@ -9,13 +9,15 @@ import json
 import os
 
 import utime  # the built-in: `time` itself stands on this module
+import vfs
 
 _FOLDER = os.getenv("DOMINO_BOARD")
+_HOST = vfs.VfsPosix()  # the host's files, whatever is mounted at /
 
 
 def load(name, default):
     try:
-        with open(_FOLDER + "/" + name) as file:
+        with _HOST.open(_FOLDER + "/" + name, "r") as file:
             return json.load(file)
     except OSError:
         return default
@@ -23,9 +25,9 @@ def load(name, default):
 
 def store(name, value):
     # Beside it, then over it: a power cut leaves the old or the new.
-    with open(_FOLDER + "/" + name + ".new", "w") as file:
+    with _HOST.open(_FOLDER + "/" + name + ".new", "w") as file:
         json.dump(value, file)
-    os.rename(_FOLDER + "/" + name + ".new", _FOLDER + "/" + name)
+    _HOST.rename(_FOLDER + "/" + name + ".new", _FOLDER + "/" + name)
 
 
 def now_ms():
@@ -39,7 +41,7 @@ def since_reset_ms():
 def trace(kind, **what):
     gc.collect()
     what["ms"], what["kind"], what["free"] = since_reset_ms(), kind, gc.mem_free()
-    with open(_FOLDER + "/trace.jsonl", "a") as file:
+    with _HOST.open(_FOLDER + "/trace.jsonl", "a") as file:
         file.write(json.dumps(what) + "\n")
 
 

@@ -23,6 +23,10 @@ def deepsleep(time_ms=None):
     _board.stop("sleep", for_ms=time_ms, wake_on=esp32.wake_sources)
 
 
+def reset():
+    _board.stop("reset")
+
+
 class Pin:
     IN, OUT = 1, 3
     PULL_UP = 2
