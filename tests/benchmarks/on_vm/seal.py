@@ -6,6 +6,7 @@ import sys
 import time
 
 from cryptolib import aes
+
 from domino import uplink
 from domino.identity import Identity
 
