@@ -38,7 +38,7 @@ lint: setup-test ## Check style, types and the import contracts
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/pyright --warnings
-	@if [ -e firmware/pyrightconfig.json ]; then $(BIN)/pyright --warnings --project firmware; fi
+	@$(BIN)/pyright --warnings --project firmware
 	@$(BIN)/lint-imports --no-logo
 
 fix: setup-test ## Repair what ruff can repair by itself

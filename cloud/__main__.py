@@ -24,7 +24,7 @@ import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
 from cloud.ingest.keys import make_keys, read_keys
-from cloud.ingest.mqtt import Inlet
+from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet
 from cloud.ingest.receive import Limits
 from cloud.live import Bell
 from cloud.pages import STATIC
@@ -44,6 +44,10 @@ class CannotStart(RuntimeError):
     """The settings or the machine do not allow a start; the message says what to change."""
 
 
+class PartEnded(RuntimeError):
+    """A process that the service cannot do without has ended, and the service with it: a supervisor starts it anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """Where the service is reached."""
@@ -60,10 +64,10 @@ def run(
     announce: Announce,
     start_beside: Callable[[], Mapping[str, Callable[[], bool]]] = dict,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` is called once everything answers. Raises `CannotStart`.
+    """Serve until SIGINT or SIGTERM; `announce` is called once everything answers. Raises `CannotStart`, `PartEnded`.
 
-    `start_beside` starts what needs a listening ingest, such as the radio model, and gives for /health what each of its
-    processes is called and whether it is well.
+    `start_beside` starts what needs a listening ingest, such as the radio model, and gives what each process beside
+    this one is called and whether it runs: /health tells it, and the service ends with the first that does not.
     """
     set_up_logs(settings.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -91,7 +95,12 @@ def run(
         # Before anything publishes for it: a broker keeps nothing for a session that it has not met.
         if not inlet.wait_connected(BROKER_S):
             raise CannotStart(f"the broker does not answer: {_without_password(broker_url)}")
-        checks = {"database": lambda: _answers(engine), "broker": lambda: inlet.connected, **start_beside()}
+        beside = start_beside()
+        checks = {
+            "database": lambda: not inlet.held_up and _answers(engine),
+            "broker": lambda: inlet.connected,
+            **beside,
+        }
         app = create_app(
             engine=engine,
             bell=bell,
@@ -102,10 +111,13 @@ def run(
         config = uvicorn.Config(
             app, log_config=None, access_log=False, timeout_graceful_shutdown=STREAMS_END_S, server_header=False
         )
-        ready = Ready(f"http://{settings.host}:{listener.getsockname()[1]}")
-        server = _Server(config, lambda: announce(ready))
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        ready = Ready(f"http://{host}:{listener.getsockname()[1]}")
+        server = _Server(config, lambda: announce(ready), beside)
         app.state.stopping = lambda: server.should_exit  # open event streams end by themselves
         server.run(sockets=[listener])
+        if server.missed:
+            raise PartEnded(f"{server.missed} has ended by itself, and this service with it")
     finally:
         for part in (inlet, minter):
             part.stop()
@@ -150,13 +162,22 @@ class Minter:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], object]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[[], object], beside: Mapping[str, Callable[[], bool]]
+    ) -> None:
         super().__init__(config)
         self._announce = started
+        self._beside = beside
+        self.missed: str | None = None  # the process beside this one that ended and took the service with it
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._announce()
+
+    async def on_tick(self, counter: int) -> bool:
+        self.missed = next((name for name, is_running in self._beside.items() if not is_running()), None)
+        self.should_exit = self.should_exit or self.missed is not None
+        return await super().on_tick(counter)
 
 
 def _end(*_: object) -> None:
@@ -187,7 +208,7 @@ def _first_account(engine: sa.Engine, data_dir: Path) -> None:
 
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or 1883}"
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
 
 
 def _answers(engine: sa.Engine) -> bool:
@@ -222,7 +243,7 @@ def main() -> None:
         sys.exit("cloud: DOMINO_BROKER_URL is not set; `domino serve` starts a broker of its own")
     try:
         run(settings, settings.broker_url.get_secret_value(), lambda ready: log.info("ready", url=ready.http_url))
-    except (CannotStart, ValueError) as error:
+    except (CannotStart, PartEnded, ValueError, OSError) as error:
         sys.exit(f"cloud: {error}")
 
 

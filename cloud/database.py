@@ -5,6 +5,7 @@ IMMEDIATE, so that two writers wait for each other instead of failing half-way; 
 """
 
 import datetime
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 BUSY_TIMEOUT_MS = 10_000  # longer than any transaction here; a writer that waits longer has met a bug
+
+KINDS = ("sqlite", "postgresql")
 
 metadata = sa.MetaData(
     naming_convention={
@@ -28,6 +32,10 @@ metadata = sa.MetaData(
 
 # SQLite makes only a column of exactly this type its own row id.
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+class Unusable(ValueError):
+    """The database that the settings name cannot be worked with; the text says why, without its URL's password."""
 
 
 class Instant(sa.TypeDecorator[datetime.datetime]):
@@ -57,13 +65,24 @@ def now() -> datetime.datetime:
 
 
 def connect(url: str) -> sa.Engine:
-    """An engine for `url`, e.g. ``sqlite:///data/domino.db``; SQLite is set up for a durable writer beside readers."""
+    """An engine for `url`, e.g. ``sqlite:///data/domino.db``; SQLite is set up for a durable writer beside readers.
+
+    Raises `Unusable` for a URL that names no database, or one of another kind.
+    """
+    try:
+        kind = sa.make_url(url).get_backend_name()
+    except ArgumentError:
+        kind = None
+    if kind not in KINDS:
+        raise Unusable(f"the database URL is of none of {', '.join(KINDS)}: e.g. postgresql+psycopg://host/domino")
+    # A failed statement tells its text in a log, never its values: they are people's addresses and hashes of passwords.
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True)
+        return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True)
     if ":memory:" in url or url == "sqlite://":
-        engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
+        threads = {"check_same_thread": False}
+        engine = sa.create_engine(url, hide_parameters=True, poolclass=sa.StaticPool, connect_args=threads)
     else:
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(url, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -100,16 +119,27 @@ def insert(conn: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.I
 
 
 def migrate(url: str) -> None:
-    """Bring the schema at `url` up to the newest migration; does nothing where it is there already."""
+    """Bring the schema at `url` up to the newest migration, where it is not there already; raises `Unusable`."""
     import alembic.command  # here, because Alembic costs a third of a second that the command line need not pay
+    import alembic.util
 
-    alembic.command.upgrade(alembic_config(url), "head")
+    try:
+        alembic.command.upgrade(alembic_config(url), "head")
+    except alembic.util.CommandError as error:
+        raise Unusable(f"the database is not of this version of Domino: {error}") from None
+    except DBAPIError as error:
+        raise Unusable(f"the database cannot be used: {why(error)}") from None
+
+
+def why(error: DBAPIError) -> str:
+    """What the database itself said, on one line."""
+    return str(error.orig).strip().partition("\n")[0]
 
 
 def alembic_config(url: str) -> Any:
     import alembic.config
 
-    config = alembic.config.Config()
+    config = alembic.config.Config(stdout=sys.stdout)  # its default is whatever stdout was when it was imported
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["url"] = url
     return config

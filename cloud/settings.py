@@ -6,8 +6,9 @@ The file is ``domino.toml`` in the data folder, or the one that DOMINO_SETTINGS 
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 FIRST_SIGN_IN = "first-sign-in.txt"  # in the data folder, mode 0600: the name and password made at the first start
@@ -18,10 +19,11 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class Settings(BaseSettings):
     """The settings of `domino serve`; every one is also an option of it or stands in docs/operating.md."""
 
-    model_config = SettingsConfigDict(env_prefix="DOMINO_", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="DOMINO_", extra="forbid", hide_input_in_errors=True)
 
     data_dir: Path = Path("data")
-    host: str = "127.0.0.1"  # the web pages' address; behind a proxy it stays on loopback
+    # The web pages' address; behind a proxy it stays on loopback, and empty it would mean every address there is.
+    host: str = Field("127.0.0.1", min_length=1)
     http_port: Port = 8710
     mqtt_port: Port = 1883
     database_url: SecretStr | None = None  # may carry a password; default: SQLite in the data folder
@@ -31,6 +33,13 @@ class Settings(BaseSettings):
     downlinks_per_day: int = Field(4, ge=0)  # what Sigfox sends to a device
     stamp_pool: int = Field(2000, ge=0)  # codes kept minted ahead
     log_format: str = Field("console", pattern="^(console|json)$")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_mqtt(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _is_broker(url.get_secret_value()):
+            raise ValueError("a broker is mqtt://[USER:PASSWORD@]HOST[:PORT], or mqtts://")
+        return url
 
     @property
     def database(self) -> str:
@@ -54,10 +63,21 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         given = init_settings() | {}
         data_dir = Path(given.get("data_dir") or os.environ.get("DOMINO_DATA_DIR") or "data")
-        file = Path(os.environ.get("DOMINO_SETTINGS") or data_dir / "domino.toml")
+        named = os.environ.get("DOMINO_SETTINGS")
+        if named and not Path(named).is_file():
+            raise ValueError(f"DOMINO_SETTINGS names {named}, which is no file")
+        file = Path(named or data_dir / "domino.toml")
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 
 
 def load(**given: object) -> Settings:
     """The settings, with what was `given` on the command line first; None means not given."""
     return Settings(**{name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportArgumentType]  pydantic checks them
+
+
+def _is_broker(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is none; it would repeat what stands there, which may be half a password
+        return False

@@ -4,11 +4,11 @@ import http
 from collections.abc import Callable, Mapping
 from math import ceil
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import prometheus_client
 import sqlalchemy as sa
+import sqlalchemy.exc
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -29,12 +29,12 @@ import cloud.places.model
 import cloud.stamps.model
 from cloud import database, live, pages
 from cloud.accounts.attempts import Attempts
-from cloud.accounts.model import SignInNeeded, TokenNeeded, TooManyAttempts
+from cloud.accounts.model import SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
 
 BODY_LIMIT = 1_000_000  # bytes
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-TOLD = frozenset({400, 403, 404, 409, 413, 429, 500})  # statuses that have words of their own on the error page
+TOLD = frozenset({400, 403, 404, 409, 413, 429, 500, 503})  # statuses that have words of their own on the error page
 
 HEADERS = {
     "content-security-policy": (
@@ -56,11 +56,13 @@ STATUS: dict[type[Exception], int] = {
     cloud.accounts.model.Exists: 409,
     cloud.accounts.model.PasswordRefused: 422,
     cloud.accounts.model.TooManyAttempts: 429,
+    cloud.accounts.model.TooBusy: 503,
     cloud.fleet.model.Exists: 409,
     cloud.pickups.model.NotFound: 404,
     cloud.pickups.model.WrongState: 409,
     cloud.places.model.AddressError: 422,
     cloud.stamps.model.WrongState: 409,
+    sqlalchemy.exc.OperationalError: 503,  # locked for longer than anyone waits, full, or away
 }
 
 
@@ -71,13 +73,11 @@ def create_app(
     health: Callable[[], dict[str, bool]],
     registry: prometheus_client.CollectorRegistry,
     vendor: Path,
-    downlink: Callable[..., Any] | None = None,
 ) -> FastAPI:
     app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
     app.state.engine = engine
     app.state.bell = bell
     app.state.attempts = Attempts()
-    app.state.downlink = downlink
     for feature in (cloud.accounts, cloud.fleet, cloud.pickups, cloud.console):
         app.include_router(feature.pages.router, include_in_schema=False)
     app.include_router(cloud.console.api.router, prefix="/api")
@@ -121,9 +121,11 @@ def _tell_error(request: Request, error: Exception) -> Response:
         message = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
     else:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-        message = str(error) if status < 500 else "Something failed here. It is in the log."
+        message = str(error) if status != 500 else "Something failed here. It is in the log."
     if isinstance(error, TokenNeeded):
         headers = {"www-authenticate": "Bearer"}
+    if isinstance(error, TooBusy):
+        headers = {"retry-after": str(TooBusy.RETRY_S)}
     if isinstance(error, TooManyAttempts):
         headers = {"retry-after": str(ceil((error.again_at - database.now()).total_seconds()))}
     if request.url.path.startswith("/api/"):
@@ -188,7 +190,7 @@ def _is_foreign(headers: Headers) -> bool:
     if site := headers.get("sec-fetch-site"):
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
 def _too_large() -> HTTPException:

@@ -7,12 +7,13 @@ from typing import Annotated
 import sqlalchemy as sa
 import typer
 from rich.table import Table
+from rich.text import Text
 
 import cloud.fleet.store as fleet
 from cloud import database
 from cloud.fleet.claims import new_claim_code
-from cloud.fleet.model import Button, Exists, format_id
-from cloud.ingest.keys import KeyFileError, make_keys
+from cloud.fleet.model import Button, Exists, check_place, format_id
+from cloud.ingest.keys import make_keys
 from cloud.settings import Settings
 from simulator.board.vm import Board, Line
 from tools.running import find_running
@@ -31,6 +32,15 @@ from tools.terminal import (
 HOLD_MS = 2000  # longer than the 1.5 s from which the firmware takes a press for a long one
 
 app = typer.Typer(help="The buttons of the fleet.", no_args_is_help=True)
+
+
+def _place(text: str) -> str:
+    try:
+        return check_place(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 Id = Annotated[int, typer.Argument(parser=device_id, metavar="ID", help="The button's id, 8 hex digits.")]
 
 
@@ -39,7 +49,7 @@ def add(
     device: Annotated[
         int | None, typer.Argument(parser=device_id, metavar="[ID]", help="8 hex digits; a free one if not given.")
     ] = None,
-    place: Annotated[str | None, typer.Option(help='Where it hangs, e.g. "35 Rennes".')] = None,
+    place: Annotated[str | None, typer.Option(parser=_place, help='Where it hangs, e.g. "35 Rennes".')] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
@@ -83,7 +93,13 @@ def list_(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: A
         battery = f"{button.battery_mv} mV" if button.battery_mv else "—"
         claimed = "yes" if button.owner_id else "no"
         table.add_row(
-            format_id(button.id), button.place or "—", button.state, claimed, heard, str(button.last_counter), battery
+            format_id(button.id),
+            Text(button.place or "—"),
+            button.state,
+            claimed,
+            heard,
+            str(button.last_counter),
+            battery,
         )
     console.print(table)
 
@@ -103,13 +119,22 @@ def _fields(button: Button) -> dict[str, object]:
 
 
 @app.command()
+def revoke(device: Id, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Refuse from now on whatever a lost button sends; it is stored with that reason."""
+    with open_database(data_dir, database_url).begin() as conn:
+        if not fleet.revoke(conn, device):
+            raise Failure(f"button {format_id(device)} is not in the fleet")
+    console.print(f"{format_id(device)} is revoked")
+
+
+@app.command()
 def press(
     device: Id,
     clicks: Annotated[int, typer.Option(min=1, max=7, help="How many parcels.")] = 1,
     cancel: Annotated[bool, typer.Option("--cancel", help="A long press: take the open request back.")] = False,
     ask: Annotated[bool, typer.Option("--ask", help="Clicks, then hold: what became of my request?")] = False,
     mqtt_port: Annotated[
-        int | None, typer.Option(help="The broker's port; default: the running `domino serve`'s.")
+        int | None, typer.Option(min=1, max=65535, help="The broker's port; default: the running `domino serve`'s.")
     ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
@@ -129,7 +154,7 @@ def press(
             console.print(f"[dim]{line.step:10}[/] {line.value}")
     if as_json:
         print_json(steps)
-    if steps.get("link", "").startswith("failed"):
+    if steps.get("link") != "radiated":
         raise Failure("the press was not radiated", 3)
 
 
@@ -142,10 +167,7 @@ def open_board(engine: sa.Engine, chosen: Settings, device: int, mqtt_port: int)
         button = fleet.find(conn, device)
     if button is None:
         raise Failure(f"button {format_id(device)} is not in the fleet: `domino button add {format_id(device)}`")
-    try:
-        key = make_keys(chosen.master_key).device_key(button.id, button.key_generation)
-    except KeyFileError as error:
-        raise Failure(str(error)) from None
+    key = make_keys(chosen.master_key).device_key(button.id, button.key_generation)
     board = Board(chosen.data_dir / "boards" / format_id(device))
     # Flashed anew each time, as the broker's port may have changed; its counter only ever goes up.
     used = max(button.last_counter, board.counter if board.is_provisioned else 0)

@@ -86,7 +86,7 @@ class Broker(Child):
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
     """Keeps `data_dir` for this process, until the block or the process ends; raises InUse when another has it."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # names, addresses, keys
     with _flocked(data_dir / "lock", patience_s=0):
         yield
 
@@ -103,7 +103,7 @@ def broker(data_dir: Path, mqtt_port: int, log_file: Path) -> Iterator[Broker]:
     with _flocked(data_dir / "nats.lock", patience_s=END_S) as lock:
         port = _free_port(mqtt_port)
         conf = NATS_CONF.format(
-            store=json.dumps(str(folder)),
+            store=json.dumps(str(folder), ensure_ascii=False),  # UTF-8: nats-server knows no \u escapes
             port=port,
             password=secrets.token_hex(16),
             max_payload=MAX_PAYLOAD,

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import httpx2
 import sqlalchemy as sa
 import typer
+from rich.markup import escape
 
 import cloud.accounts.store as accounts
 import cloud.fleet.store as fleet
@@ -93,14 +94,16 @@ def _press_on_enter(service: Service) -> None:
 @contextmanager
 def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, quiet: bool) -> Iterator[Service]:
     """`domino serve` as a child, ready to be used; where a port is not given and taken, a free one is found."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     chosen = settings(data_dir=data_dir)
     ports = {
         "--http-port": _usable(chosen.http_port) if http_port is None else http_port,
         "--mqtt-port": _usable(chosen.mqtt_port) if mqtt_port is None else mqtt_port,
     }
     if not quiet:
-        console.print(f"[dim]starting broker, radio model, ingest and web in {data_dir} …[/]", soft_wrap=True)
+        console.print(
+            f"[dim]starting broker, radio model, ingest and web in {escape(str(data_dir))} …[/]", soft_wrap=True
+        )
     command = [sys.executable, "-m", "tools.main", "serve", "--json", "--data-dir", str(data_dir.resolve())]
     command += [str(word) for option in ports.items() for word in option]
     try:
@@ -115,6 +118,8 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
             engine.dispose()
     except NotStarted as error:
         raise Failure(str(error)) from None
+    except httpx2.TransportError as error:
+        raise Failure(f"the service answers no more: {error}; see {data_dir / 'serve.log'}") from None
 
 
 def _is_announced(log: str) -> bool:

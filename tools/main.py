@@ -3,8 +3,13 @@
 import sys
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
-from tools import buttons, demo, serve, stamps, tokens, uplinks
+from cloud import database
+from cloud.ingest.keys import KeyFileError
+from simulator.board.vm import BoardError
+from tools import accounts, buttons, demo, frames, serve, stamps, tokens, uplinks
+from tools.terminal import Failure
 
 app = typer.Typer(
     name="domino",
@@ -18,19 +23,23 @@ app.command("demo")(demo.command)
 app.command("migrate")(serve.migrate)
 app.add_typer(buttons.app, name="button")
 app.add_typer(uplinks.app, name="uplink")
+app.add_typer(frames.app, name="frame")
 app.add_typer(stamps.app, name="stamp")
 app.add_typer(tokens.app, name="token")
+app.add_typer(accounts.app, name="account")
 
 
 def main() -> None:
-    """Run the command line; what a command raises of `Failure` becomes one line on standard error and its exit code."""
-    from tools.terminal import Failure
-
+    """Run the command line; what the machine or a setting does not allow becomes one line on standard error."""
     try:
         app()
     except Failure as failure:
         print(f"domino: {failure}", file=sys.stderr)
         sys.exit(failure.exit_code)
+    except DBAPIError as error:
+        sys.exit(f"domino: the database refuses: {database.why(error)}")
+    except (database.Unusable, KeyFileError, BoardError, OSError) as error:
+        sys.exit(f"domino: {error}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""Where a running service is reached: a small file in its data folder, there as long as it runs."""
+"""Where a running service is reached: a small file in its data folder, there and locked as long as it runs.
 
+The lock, not the process id, tells a service that runs from one that was killed: an id may be another's by now.
+"""
+
+import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from tools.terminal import Failure
 
@@ -25,18 +29,30 @@ class Running:
 def noted(data_dir: Path, running: Running) -> Iterator[None]:
     """Keep the note for as long as the block runs."""
     path = data_dir / FILE
-    path.write_text(json.dumps(asdict(running)))
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
+    with path.open("w") as note:
+        fcntl.flock(note, fcntl.LOCK_EX)
+        note.write(json.dumps(asdict(running)))
+        note.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def find_running(data_dir: Path) -> Running:
     """The service on `data_dir`; a `Failure` where none runs."""
     try:
-        found = Running(**json.loads((data_dir / FILE).read_text()))
-        os.kill(found.pid, 0)
+        with (data_dir / FILE).open() as note:
+            if _is_locked(note):
+                return Running(**json.load(note))
     except (OSError, ValueError, TypeError):
-        raise Failure(f"no service runs on {data_dir}: start one with `domino serve --data-dir {data_dir}`") from None
-    return found
+        pass  # no note, or none of ours
+    raise Failure(f"no service runs on {data_dir}: start one with `domino serve --data-dir {data_dir}`")
+
+
+def _is_locked(note: TextIO) -> bool:
+    try:
+        fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from cloud.ingest.keys import KeyFileError
 from cloud.settings import FIRST_SIGN_IN
 from tools.children import InUse, NotStarted, broker, locked, radio
 from tools.running import Running, noted
@@ -35,6 +35,10 @@ def command(
     stations: Annotated[int, typer.Option(min=1, help="Base stations of the radio model.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the radio model.")] = 1,
     loss: Annotated[float, typer.Option(min=0, max=1, help="Chance that a station misses a replica.")] = 0.0,
+    network_keys: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="JSON of device id to Sigfox key: who radiates real frames."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole service until Ctrl-C. Without URLs everything it needs is started here."""
@@ -48,24 +52,28 @@ def command(
         master_key_file=master_key_file,
     )
     # Here, because the web application costs half a second that no other command need pay.
-    from cloud.__main__ import CannotStart, Ready, run
+    from cloud.__main__ import CannotStart, PartEnded, Ready, run
 
-    impairments = {"stations": stations, "seed": seed, "loss": loss}
+    network: dict[str, object] = {"stations": stations, "seed": seed, "loss": loss}
+    if network_keys:
+        network["keys"] = network_keys
     try:
         with ExitStack() as parts:
             parts.enter_context(locked(chosen.data_dir))
-            own_port = None
+            own_port: int | None = None
+            children: dict[str, Callable[[], bool]] = {}
             if chosen.broker_url:
                 url = chosen.broker_url.get_secret_value()
             else:
                 own = parts.enter_context(broker(chosen.data_dir, chosen.mqtt_port, chosen.data_dir / "nats.log"))
                 url, own_port = own.url, own.port
+                children["nats-server"] = own.is_running
 
             def start_radio() -> dict[str, Callable[[], bool]]:
-                if not with_radio:
-                    return {}
-                log = chosen.data_dir / "radio.log"
-                return {"radio": parts.enter_context(radio(url, log_file=log, **impairments)).is_running}
+                if with_radio:
+                    log = chosen.data_dir / "radio.log"
+                    children["radio"] = parts.enter_context(radio(url, log_file=log, **network)).is_running
+                return children
 
             def announce(ready: Ready) -> None:
                 running = Running(os.getpid(), ready.http_url, own_port)
@@ -76,7 +84,9 @@ def command(
                     _show(running, chosen.data_dir)
 
             run(chosen, url, announce, start_radio)
-    except (InUse, NotStarted, CannotStart, KeyFileError) as error:
+    except PartEnded as error:
+        raise Failure(f"{error}: its log is in {chosen.data_dir}") from None
+    except (InUse, NotStarted, CannotStart) as error:
         raise Failure(str(error)) from None
 
 
@@ -84,9 +94,9 @@ def _show(running: Running, data_dir: Path) -> None:
     first_sign_in = data_dir / FIRST_SIGN_IN
     console.print(f"pages      [bold]{running.http_url}[/]")
     if first_sign_in.exists():
-        console.print(f"sign-in    name and password stand in {first_sign_in}", soft_wrap=True)
+        console.print(f"sign-in    name and password stand in {escape(str(first_sign_in))}", soft_wrap=True)
     console.print(f"broker     {f'mqtt://127.0.0.1:{running.mqtt_port}' if running.mqtt_port else 'by URL'}")
-    console.print(f"data       {data_dir}   [dim]Ctrl-C ends everything[/]", soft_wrap=True)
+    console.print(f"data       {escape(str(data_dir))}   [dim]Ctrl-C ends everything[/]", soft_wrap=True)
 
 
 def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:

@@ -50,7 +50,7 @@ def settings(**given: object) -> Settings:
 def open_database(data_dir: Path | None, database_url: str | None) -> sa.Engine:
     """The database that the options name, made and brought up to date where needed."""
     chosen = settings(data_dir=data_dir, database_url=database_url)
-    chosen.data_dir.mkdir(parents=True, exist_ok=True)
+    chosen.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     database.migrate(chosen.database)
     return database.connect(chosen.database)
 
@@ -62,12 +62,12 @@ def device_id(text: str) -> int:
         raise typer.BadParameter(str(error)) from None
 
 
-def hex_bytes(text: str, size: int, what: str) -> bytes:
-    """`text` as exactly `size` bytes; spaces are allowed. The text is not repeated: it may be a key."""
+def hex_bytes(text: str, size: int | None, what: str) -> bytes:
+    """`text` as exactly `size` bytes, or any number; spaces are allowed. The text is not repeated: it may be a key."""
     try:
         value = bytes.fromhex(text)
     except ValueError:
         raise typer.BadParameter(f"{what} is not hex") from None
-    if len(value) != size:
+    if size is not None and len(value) != size:
         raise typer.BadParameter(f"{what} has {len(value)} bytes instead of {size}")
     return value

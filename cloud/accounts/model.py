@@ -96,6 +96,15 @@ class TooManyAttempts(Exception):
         self.again_at = again_at
 
 
+class TooBusy(Exception):
+    """More passwords wait to be checked than can be; the next may come in RETRY_S seconds."""
+
+    RETRY_S = 5
+
+    def __init__(self) -> None:
+        super().__init__("too many sign in at this moment")
+
+
 class PasswordRefused(ValueError):
     """Why a new password is not taken; `reason` is short, long or name."""
 
@@ -114,7 +123,7 @@ def fold_name(name: str) -> str:
 
 def is_email(name: str) -> bool:
     """Whether `name` has the form of an e-mail address; only a message sent there can say more."""
-    return len(name) <= 254 and re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", name) is not None
+    return len(name) <= 254 and name.isprintable() and re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", name) is not None
 
 
 def check_new_password(password: str, name: str) -> None:

@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from cloud import database, pages
 from cloud.accounts import attempts, guard, passwords, store
-from cloud.accounts.model import SESSION_LASTS, Account, Right
+from cloud.accounts.model import SESSION_LASTS, Account, Right, TooBusy
 
 router = APIRouter()
 
@@ -28,8 +28,12 @@ def sign_in(
     now = database.now()
     counted = [attempts.of_name(name), attempts.of_address(guard.address(request))]
     request.app.state.attempts.take(counted, now)
-    with database.reading(request.app.state.engine) as conn:
-        account = store.check_password(conn, name, password)
+    try:
+        with database.reading(request.app.state.engine) as conn:
+            account = store.check_password(conn, name, password)
+    except TooBusy:
+        request.app.state.attempts.give_back(counted)  # nothing was tried
+        raise
     if account is None:
         return _page(request, target, name=name, wrong=True, status=403)
     request.app.state.attempts.give_back(counted)

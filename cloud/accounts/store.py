@@ -16,9 +16,7 @@ accounts = sa.Table(
     "accounts",
     metadata,
     sa.Column("id", BigId, primary_key=True),
-    sa.Column(
-        "name", sa.Text, nullable=False, unique=True
-    ),  # what one signs in with: a short name or an e-mail address, lower case
+    sa.Column("name", sa.Text, nullable=False, unique=True),  # a short name or an e-mail address, lower case
     sa.Column("display_name", sa.Text, nullable=False),
     sa.Column("role", sa.Text, nullable=False),  # accounts.model.Role
     sa.Column("password_hash", sa.Text, nullable=False),  # argon2id, with its parameters
@@ -29,9 +27,8 @@ accounts = sa.Table(
 sessions = sa.Table(
     "sessions",
     metadata,
-    sa.Column(
-        "token_hash", sa.LargeBinary(32), primary_key=True
-    ),  # SHA-256 of the cookie: a stolen table opens nothing
+    # SHA-256 of the cookie: a stolen table opens nothing.
+    sa.Column("token_hash", sa.LargeBinary(32), primary_key=True),
     sa.Column("account_id", BigId, sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("csrf", sa.Text, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
@@ -71,6 +68,8 @@ def add(
 
 
 def find(conn: sa.Connection, name: str) -> Account | None:
+    if "\0" in name:
+        return None  # and PostgreSQL would not even look for it
     row = conn.execute(
         sa.select(accounts).where(accounts.c.name == fold_name(name), accounts.c.disabled_at.is_(None))
     ).one_or_none()

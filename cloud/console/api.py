@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 import cloud.fleet.store
 import cloud.frames.store
@@ -21,11 +21,11 @@ from cloud.accounts.model import Right, Token
 from cloud.console.store import MAX_ID
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import State as ButtonState
-from cloud.fleet.model import format_id, parse_id
+from cloud.fleet.model import check_place, format_id, parse_id
 from cloud.frames.model import Result
 from cloud.pickups.model import Event
 from cloud.pickups.model import State as PickupState
-from cloud.places.model import Address
+from cloud.places.model import LINES, Address
 from cloud.stamps.model import State as StampState
 from cloud.stamps.model import parse
 
@@ -60,7 +60,7 @@ router = APIRouter(
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Its state does not allow this"}}
 
-Id = Annotated[int, Path(le=MAX_ID)]
+Id = Annotated[int, Path(ge=0, le=MAX_ID)]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most")]
 Before = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only items with an id below this one; newest first")]
 # What the models below make of the domain's values.
@@ -98,7 +98,7 @@ class NewButton(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"id": "0012AB34", "place": "35 Rennes"}})
 
     id: DeviceId = Field(description="1 to 8 hex digits, as on the board's label")
-    place: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)] | None = None
+    place: Annotated[str, AfterValidator(check_place)] | None = None
 
 
 class AddedButton(BaseModel):
@@ -180,7 +180,7 @@ class Confirmation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    addressee: Annotated[list[str], Field(min_length=1, max_length=6)] = Field(
+    addressee: Annotated[list[str], Field(min_length=LINES, max_length=LINES)] = Field(
         examples=[["MME HELENE VASSEUR", "", "", "12 RUE DE LA REPUBLIQUE", "", "69001 LYON"]]
     )
 

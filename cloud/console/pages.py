@@ -30,7 +30,7 @@ router = APIRouter()
 router.include_router(stream.router)
 
 See = Annotated[Session, Depends(guard.signed_in(Right.SEE))]
-Id = Annotated[int, Path(le=store.MAX_ID)]
+Id = Annotated[int, Path(ge=0, le=store.MAX_ID)]
 Before = Annotated[int | None, Query(ge=1, le=store.MAX_ID)]
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 ID_DIGITS = 8  # a device id is 32 bits, written as upper-case hex
+MAX_PLACE = 60  # characters
 
 
 class State(StrEnum):
@@ -51,3 +52,11 @@ def parse_id(text: str) -> int:
     if not 1 <= len(digits) <= ID_DIGITS or not all(c in "0123456789abcdefABCDEF" for c in digits):
         raise ValueError(f"a button id is up to {ID_DIGITS} hex digits such as 0012AB34, not {text[:40]!r}")
     return int(digits, 16)
+
+
+def check_place(text: str) -> str:
+    """The name of a place, for one line of a page or a terminal: nothing in it moves the cursor or ends the line."""
+    place = text.strip()
+    if not 1 <= len(place) <= MAX_PLACE or not place.isprintable():
+        raise ValueError(f"a place has 1 to {MAX_PLACE} characters, all of them printable")
+    return place

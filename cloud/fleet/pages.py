@@ -76,7 +76,7 @@ def _faults(typed: dict[str, str], password: str, *, is_known: bool) -> dict[str
     faults = {} if typed["code"].strip() else {"code": "claim.fault.no code"}
     if is_known:
         return faults
-    if not 1 <= len(typed["display_name"]) <= MAX_NAME:
+    if not 1 <= len(typed["display_name"]) <= MAX_NAME or not typed["display_name"].isprintable():
         faults["display_name"] = "claim.fault.display name"
     if not is_email(typed["name"]):
         faults["name"] = "claim.fault.e-mail"

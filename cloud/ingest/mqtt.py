@@ -16,6 +16,7 @@ import paho.mqtt.client as paho
 import sqlalchemy as sa
 import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy.exc import OperationalError
 
@@ -29,6 +30,7 @@ TOPIC = "sigfox/+/up"
 MOST_IN_A_BATCH = 1000  # beyond it a batch gains nothing and its first message waits longer
 WAIT_S = 1.0  # how long the loop sleeps when nothing comes; it wakes at once for a packet or a stop
 KEEPALIVE_S = 30
+DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}  # as registered with IANA
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to reach a broker or a database that is away
 
 log = structlog.get_logger(__name__)
@@ -78,12 +80,18 @@ class Inlet:
         self._arrived: list[paho.MQTTMessage] = []
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
+        self._held_up = threading.Event()
         self._client = self._make_client(client_id)
 
     @property
     def connected(self) -> bool:
         """Whether the broker has granted the subscription and the connection stands."""
         return self._subscribed.is_set()
+
+    @property
+    def held_up(self) -> bool:
+        """Whether a batch waits for a database that refuses it: full, read-only, locked or away."""
+        return self._held_up.is_set()
 
     def wait_connected(self, timeout_s: float) -> bool:
         return self._subscribed.wait(timeout_s)
@@ -93,28 +101,33 @@ class Inlet:
 
     def run(self) -> None:
         """The loop: read what has arrived, keep it, acknowledge and answer it."""
-        tries = 0
+        tries = 0  # since a batch was kept: a broker that takes us only to drop us is not called without a pause
         while not self._stopping.is_set():
             if self._client.socket() is None:
-                if not self._connect():
-                    self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
-                    tries += 1
-                    continue
-                tries = 0
-            self._read_packets()
-            if self._arrived:
-                self._keep()
+                if tries:
+                    self._stopping.wait(RETRY_S[min(tries, len(RETRY_S)) - 1])
+                tries += 1
+                self._connect()
+                continue
+            try:
+                self._read_packets()
+                if self._arrived:
+                    self._keep()
+                    tries = 0
+            except Exception:
+                log.exception("inlet met a bug; it connects anew, and what it had comes again")
+                self._client.disconnect()
         self._client.disconnect()
         self._metrics.connected.set(0)
 
-    def _connect(self) -> bool:
+    def _connect(self) -> None:
         self._arrived.clear()  # not acknowledged, so the broker sends it again
         try:
-            self._client.connect(self._url.hostname or "127.0.0.1", self._url.port or 1883, KEEPALIVE_S)
+            self._client.connect(
+                self._url.hostname or "127.0.0.1", self._url.port or DEFAULT_PORTS[self._url.scheme], KEEPALIVE_S
+            )
         except OSError as error:
             log.warning("broker away", broker=self._url.hostname, port=self._url.port, error=str(error))
-            return False
-        return True
 
     def _read_packets(self) -> None:
         """Wait for a packet, then drain what is readable."""
@@ -123,7 +136,10 @@ class Inlet:
         if sock is None:
             return
         wants_write = [sock] if client.want_write() else []
-        readable, writable, _ = select.select([sock], wants_write, [], WAIT_S)
+        # TLS may have decrypted more than was read: that much no select tells of.
+        wait_s = 0 if getattr(sock, "pending", int)() else WAIT_S
+        ready, writable, _ = select.select([sock], wants_write, [], wait_s)
+        readable = ready or not wait_s
         if writable:
             client.loop_write()
         while readable and len(self._arrived) < MOST_IN_A_BATCH and client.socket() is sock:
@@ -136,7 +152,7 @@ class Inlet:
     def _keep(self) -> None:
         """Commit what has arrived, then acknowledge and answer it."""
         arrived, self._arrived = self._arrived, []
-        batch = [Message("mqtt", message.topic.split("/")[1], bytes(message.payload)) for message in arrived]
+        batch = [Message("mqtt", _device(message), bytes(message.payload)) for message in arrived]
         started = time.perf_counter()
         outcomes = self._commit(batch)
         if outcomes is None:
@@ -156,9 +172,12 @@ class Inlet:
         while not self._stopping.is_set():
             try:
                 with self._engine.begin() as conn:
-                    return list(receive(conn, batch, keys=self._keys, limits=self._limits, now=present()))
+                    outcomes = receive(conn, batch, keys=self._keys, limits=self._limits, now=present())
+                self._held_up.clear()
+                return list(outcomes)
             except OperationalError as error:
                 # Locked, full or away. The same batch again: the messages are here, and nothing of them was kept.
+                self._held_up.set()
                 log.error("database refused a batch", messages=len(batch), error=str(error.orig))
                 self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
                 tries += 1
@@ -202,7 +221,7 @@ class Inlet:
         )
         if self._url.username:
             client.username_pw_set(self._url.username, self._url.password)
-        if self._url.scheme in ("mqtts", "ssl"):
+        if self._url.scheme == "mqtts":
             client.tls_set()
         client.max_queued_messages_set(0)
         client.max_inflight_messages_set(MOST_IN_A_BATCH)
@@ -213,7 +232,13 @@ class Inlet:
                 return
             client.subscribe(TOPIC, qos=1)
 
-        def on_subscribe(*_: object) -> None:
+        def on_subscribe(
+            client: paho.Client, _data: object, _mid: int, reasons: Sequence[ReasonCode], _properties: object
+        ) -> None:
+            if any(reason.is_failure for reason in reasons):
+                log.error("broker refused the subscription", topic=TOPIC)
+                client.disconnect()
+                return
             self._subscribed.set()
             self._metrics.connected.set(1)
             log.info("listening", topic=TOPIC, broker=self._url.hostname, port=self._url.port)
@@ -232,3 +257,11 @@ class Inlet:
         client.on_disconnect = on_disconnect
         client.on_message = on_message
         return client
+
+
+def _device(message: paho.MQTTMessage) -> str:
+    """The device that the topic names; a topic that is no UTF-8, or none of ours, names none."""
+    try:
+        return message.topic.split("/")[1]
+    except (UnicodeDecodeError, IndexError):
+        return ""

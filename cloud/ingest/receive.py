@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import cloud.fleet.store as fleet
 import cloud.frames.store as frames
 import cloud.pickups.store as pickups
-from cloud.fleet.model import Button, State
+from cloud.fleet.model import Button, State, parse_id
 from cloud.frames.model import Result
 from cloud.ingest.downlink import Status, seal_downlink
 from cloud.ingest.keys import Keys
@@ -304,7 +304,7 @@ def _row(message: Message, outcome: Outcome, now: datetime) -> dict[str, object]
         "raw_size": len(message.payload),
         "result": outcome.result,
         "reason": outcome.reason,
-        "device": reception.device if reception else None,
+        "device": reception.device if reception else _claimed_device(message),
         "data": reception.data[: frames.RAW_LIMIT] if reception else None,
         "heard_at": reception.heard_at if reception else None,
         "seq_number": reception.seq_number if reception else None,
@@ -317,6 +317,14 @@ def _row(message: Message, outcome: Outcome, now: datetime) -> dict[str, object]
         "pickup_id": outcome.pickup_id,
         "downlink": outcome.downlink,
     }
+
+
+def _claimed_device(message: Message) -> int | None:
+    """The device that the topic names, of a message that could not be read: its button's page shows it too."""
+    try:
+        return parse_id(message.device)
+    except ValueError:
+        return None
 
 
 def _key(uplink: Uplink) -> frames.Key:

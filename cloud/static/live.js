@@ -29,6 +29,7 @@ let waiting = []; // rows held back by a pause, oldest first, the newest KEPT of
 let held = 0; // how many a pause has held back
 let figuresAt = Date.now();
 let figuresDue = false;
+let leaving = false;
 let minute = { since: Date.now(), frames: 0, refused: 0 };
 
 function connect() {
@@ -48,8 +49,8 @@ function connect() {
     heard();
     put(row(event.data));
   });
-  source.addEventListener("reload", () => location.reload());
-  source.addEventListener("end", () => location.reload()); // which leads to the sign-in
+  source.addEventListener("reload", leave);
+  source.addEventListener("end", leave); // to the sign-in
   source.addEventListener("error", lose);
 }
 
@@ -71,7 +72,16 @@ function heard() {
   }
 }
 
+// Once: a page that is already on its way elsewhere must not start again.
+function leave() {
+  if (leaving) return;
+  leaving = true;
+  disconnect();
+  location.reload();
+}
+
 async function lose() {
+  if (leaving) return;
   disconnect();
   if (cutAt === null) cutAt = new Date(heardAt + clock);
   document.body.dataset.live = "cut";
@@ -80,7 +90,7 @@ async function lose() {
   retry = setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
   // A stream that is refused looks like one that is cut. A page that leads elsewhere says that the session is over.
   const answer = await fetch("/figures", { redirect: "manual" }).catch(() => null);
-  if (answer?.type === "opaqueredirect") location.reload();
+  if (answer?.type === "opaqueredirect") leave();
 }
 
 function take(id, html) {

@@ -8,7 +8,9 @@ import asyncio
 import logging
 import os
 import sys
+from pathlib import Path
 
+from simulator.keys import read_keys
 from simulator.radio import model, service
 from simulator.radio.core import Core
 
@@ -36,6 +38,9 @@ def main() -> None:
     parser.add_argument(
         "--listen-s", type=float, default=25.0, metavar="S", help="a button waits this long for an answer"
     )
+    parser.add_argument(
+        "--keys", type=Path, metavar="FILE", help="JSON of device id to network key, for those that radiate frames"
+    )
     parser.add_argument("--verbose", action="store_true", help="log every message")
     options = parser.parse_args()
     logging.basicConfig(
@@ -51,6 +56,7 @@ def main() -> None:
             down=options.station_down,
             impairments=model.Impairments(options.loss, options.duplicates, options.max_delay_s),
             listen_s=options.listen_s,
+            keys=read_keys(options.keys) if options.keys else {},
         )
     except ValueError as error:
         parser.error(str(error))

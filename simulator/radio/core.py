@@ -1,15 +1,26 @@
-"""The Sigfox core: it numbers each device's messages, delivers what stations heard, and knows who listens right now."""
+"""The Sigfox core: it checks and numbers messages, delivers what stations heard, and knows who listens right now.
+
+A device is heard in either of two ways: by its bare payload, which is numbered here, or by the frames that its modem
+radiates, with a sequence number and an auth of their own. It is answered in the way in which it asked.
+"""
 
 import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from simulator.radio import model
+from simulator.sigfox import frame
+from simulator.sigfox.downlink import encode
+from simulator.sigfox.uplink import BODY_BYTES, Auth, Received, decode
 
 log = logging.getLogger(__name__)
+
+# The length of each of one, two or three replicas by that of all; no two lengths are the same.
+REPLICA_BYTES = {count * size: size for size in BODY_BYTES for count in range(1, model.REPLICAS + 1)}
 
 
 @dataclass(slots=True)
@@ -17,6 +28,9 @@ class Device:
     position: model.Position
     next_sequence_number: int = 0
     listens_until_s: float = 0.0  # on the caller's monotonic clock
+    framed: int | None = None  # the sequence number of the newest message that came in frames
+    framed_at_s: float = 0.0  # Unix seconds
+    asked_by: int | None = None  # the sequence number of the frames to answer; None: asked by a bare payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +50,14 @@ class Core:
         down: Collection[str] = (),
         impairments: model.Impairments,
         listen_s: float,
+        keys: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         self._seed = seed
         self.stations = model.place_stations(stations, random.Random(f"{seed}"))  # noqa: S311
         self._up = model.without(self.stations, down)
         self._impairments = impairments
         self._listen_s = listen_s
+        self._keys = keys  # network keys, of the devices that radiate frames
         self._devices: dict[str, Device] = {}
         self.counters: Counter[str] = Counter()
         log.info("stations %s; in service %d", " ".join(s.id for s in self.stations), len(self._up))
@@ -49,27 +65,42 @@ class Core:
     def uplink(self, device_id: str, payload: bytes, *, monotonic_s: float, unix_s: float) -> list[Delivery]:
         """What of one radiated message is delivered, and when; nothing if no station heard it."""
         model.check_uplink(device_id, payload)
-        device = self._devices.get(device_id)
-        if device is None:
-            place = self._draw(device_id)
-            device = self._devices[device_id] = Device(model.place_button(self.stations, place))
+        device = self._device(device_id)
         sequence_number = device.next_sequence_number
         device.next_sequence_number = (sequence_number + 1) % model.SEQUENCE_NUMBERS
 
         # Seeded by the message, not by the order of arrival: other buttons change nothing about this one's luck.
         rng = self._draw(device_id, sequence_number)
-        heard = model.radiate(device.position, self._up, self._impairments.loss, rng)
+        heard = self._hear(device_id, device, sequence_number, model.REPLICAS, rng)
         if heard is None:
-            self.counters["unheard"] += 1
-            log.debug("%s #%d heard by no station", device_id, sequence_number)
             return []
-        self.counters["heard"] += 1
-        if log.isEnabledFor(logging.DEBUG):
-            copies = ", ".join(f"{copy.station} {copy.rssi} dBm x{copy.replicas}" for copy in heard.copies)
-            log.debug("%s #%d heard by %s: %s", device_id, sequence_number, copies, heard.lqi)
-        device.listens_until_s = monotonic_s + self._listen_s
-        body = json.dumps(model.callback(device_id, payload, sequence_number, int(unix_s), heard)).encode()
-        return [Delivery(delay_s, body) for delay_s in model.delays_s(self._impairments, rng)]
+        device.asked_by, device.listens_until_s = None, monotonic_s + self._listen_s
+        return self._deliver(model.callback(device_id, payload, sequence_number, int(unix_s), heard), rng)
+
+    def frames(
+        self, device_id: str, radiated: bytes, *, came_before: bool, monotonic_s: float, unix_s: float
+    ) -> list[Delivery]:
+        """Likewise of one message in its replicas, one after the other as they were radiated.
+
+        `came_before`: the broker may have handed it over already, so its sequence number is no reason to refuse it.
+        """
+        model.check_device(device_id)
+        received, replicas = self._read(device_id, radiated)
+        sent = received.uplink
+        device = self._device(device_id)
+        rng = self._draw(device_id, "framed", sent.seq)
+        heard = self._hear(device_id, device, sent.seq, replicas, rng)
+        if heard is None:
+            return []
+        if not came_before:
+            if device.framed is not None:
+                model.check_sequence(device.framed, sent.seq, unix_s - device.framed_at_s)
+            device.framed, device.framed_at_s = sent.seq, unix_s
+        device.asked_by = sent.seq
+        device.listens_until_s = monotonic_s + self._listen_s if sent.asks_downlink else 0.0
+        payload = bytes([sent.payload]) if isinstance(sent.payload, bool) else sent.payload
+        body = model.callback(device_id, payload, sent.seq, int(unix_s), heard, listens=sent.asks_downlink)
+        return self._deliver(body, rng)
 
     def downlink(self, device_id: str, body: bytes, *, monotonic_s: float) -> bytes | None:
         """The bytes to radiate, or None when the device does not listen any more."""
@@ -85,7 +116,63 @@ class Core:
             return None
         self.counters["downlinks"] += 1
         log.debug("%s downlink %s", device_id, data.hex())
-        return data
+        if device.asked_by is None:
+            return data
+        return encode(data, device_id=int(device_id, 16), seq=device.asked_by, key=self._keys[device_id])
+
+    def listens_for_frames(self, device_id: str) -> bool:
+        return self._devices[device_id].asked_by is not None
+
+    def _device(self, device_id: str) -> Device:
+        device = self._devices.get(device_id)
+        if device is None:
+            place = self._draw(device_id)
+            device = self._devices[device_id] = Device(model.place_button(self.stations, place))
+        return device
+
+    def _read(self, device_id: str, radiated: bytes) -> tuple[Received, int]:
+        """The message of `device_id` in its replicas, and how many of them could be read: one is enough."""
+        key = self._keys.get(device_id)
+        if key is None:
+            raise model.Refused(f"no network key of {device_id} is known")
+        size = REPLICA_BYTES.get(len(radiated))
+        if size is None:
+            raise model.Refused(f"{len(radiated)} bytes are not one to {model.REPLICAS} frames of one length")
+        received, wrong = [], None
+        for start in range(0, len(radiated), size):
+            try:
+                received.append(decode(radiated[start : start + size], key))
+            except frame.Refused as refused:
+                self.counters["unreadable"] += 1
+                wrong = refused
+        if not received:
+            raise model.Refused(f"{device_id} radiates no frame: {wrong}")
+        first = received[0]
+        if any(other.packet != first.packet for other in received):
+            raise model.Refused(f"{device_id} radiates frames of different messages")
+        if first.uplink.device_id != int(device_id, 16):
+            raise model.Refused(f"{device_id} radiates frames of {first.uplink.device_id:08X}")
+        if first.auth_is is not Auth.RIGHT:
+            raise model.Refused(f"{device_id} #{first.uplink.seq}: {frame.Reason.WRONG_AUTH}")
+        return first, len(received)
+
+    def _hear(
+        self, device_id: str, device: Device, sequence_number: int, replicas: int, rng: random.Random
+    ) -> model.Heard | None:
+        heard = model.radiate(device.position, self._up, self._impairments.loss, rng, replicas)
+        if heard is None:
+            self.counters["unheard"] += 1
+            log.debug("%s #%d heard by no station", device_id, sequence_number)
+            return None
+        self.counters["heard"] += 1
+        if log.isEnabledFor(logging.DEBUG):
+            copies = ", ".join(f"{copy.station} {copy.rssi} dBm x{copy.replicas}" for copy in heard.copies)
+            log.debug("%s #%d heard by %s: %s", device_id, sequence_number, copies, heard.lqi)
+        return heard
+
+    def _deliver(self, callback: dict[str, object], rng: random.Random) -> list[Delivery]:
+        body = json.dumps(callback).encode()
+        return [Delivery(delay_s, body) for delay_s in model.delays_s(self._impairments, rng)]
 
     def _draw(self, *what: object) -> random.Random:
         return random.Random("/".join(map(str, (self._seed, *what))))  # noqa: S311

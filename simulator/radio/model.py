@@ -23,6 +23,8 @@ FADING_DB = 3.0  # estimate: standard deviation of one replica's level around th
 TOWN_KM = 8.0  # side of the square the stations stand in
 REPLICAS = 3
 SEQUENCE_NUMBERS = 4096  # 12 bits
+MESSAGES_A_DAY = 140  # of the largest contract
+GAP_A_DAY = 300
 MAX_UPLINK_BYTES = 12
 DEVICE = re.compile("[0-9A-F]{8}")
 DOWNLINK = re.compile("[0-9A-Fa-f]{16}")
@@ -132,9 +134,11 @@ def mean_rssi(distance_km: float, frequency_hz: float) -> float:
 REACH_KM = 10 ** ((mean_rssi(0.001, BAND_HZ[1]) - SENSITIVITY_DBM) / (10 * PATH_LOSS_EXPONENT)) / 1000
 
 
-def radiate(button: Position, stations: Sequence[Station], loss: float, rng: Random) -> Heard | None:
-    """One message, three replicas: the copy of each station that heard any; None when all of it was lost."""
-    frequencies_hz = [rng.uniform(*BAND_HZ) for _ in range(REPLICAS)]
+def radiate(
+    button: Position, stations: Sequence[Station], loss: float, rng: Random, replicas: int = REPLICAS
+) -> Heard | None:
+    """One message in its replicas: the copy of each station that heard any; None when all of it was lost."""
+    frequencies_hz = [rng.uniform(*BAND_HZ) for _ in range(replicas)]
     copies = []
     for station in stations:
         distance_km = button.distance_km(station.position)
@@ -170,6 +174,21 @@ def check_device(device: str) -> None:
         raise Refused(f"a device id is 8 upper-case hex digits, not {device[:40]!r}")
 
 
+def check_sequence(last: int, heard: int, elapsed_s: float) -> None:
+    """Refuses a number that Sigfox would: the last one again, or one too far above it for the time that went by.
+
+    The limit is the larger of 300 a day and the contract's messages of the days and two more; the day begun counts.
+    As numbers wrap, an old one, or one of a counter that was reset, is one far above.
+    """
+    gap = (heard - last) % SEQUENCE_NUMBERS
+    days = max(1, math.ceil(elapsed_s / 86_400))
+    furthest = max(GAP_A_DAY * days, MESSAGES_A_DAY * (days + 2))
+    if gap == 0:
+        raise Refused(f"sequence number {heard} again")
+    if gap > furthest:
+        raise Refused(f"sequence number {heard} out of sequence: {gap} above {last}, and {furthest} is the most")
+
+
 def check_uplink(device: str, payload: bytes) -> None:
     check_device(device)
     if not 1 <= len(payload) <= MAX_UPLINK_BYTES:
@@ -187,7 +206,9 @@ def parse_downlink(device: str, request: Any) -> bytes:
     return bytes.fromhex(data)
 
 
-def callback(device: str, payload: bytes, sequence_number: int, time_s: int, heard: Heard) -> dict[str, Any]:
+def callback(
+    device: str, payload: bytes, sequence_number: int, time_s: int, heard: Heard, *, listens: bool = True
+) -> dict[str, Any]:
     """The JSON of a Sigfox callback for one message; `time_s` in Unix seconds."""
     best = heard.copies[0]
     return {
@@ -198,6 +219,6 @@ def callback(device: str, payload: bytes, sequence_number: int, time_s: int, hea
         "station": best.station,
         "rssi": best.rssi,
         "lqi": heard.lqi,
-        "ack": True,  # on this link a button always may listen
+        "ack": listens,
         "duplicates": [{"bsId": copy.station, "rssi": copy.rssi, "nbRep": copy.replicas} for copy in heard.copies],
     }

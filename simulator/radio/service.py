@@ -24,7 +24,7 @@ from simulator.radio.core import Core
 log = logging.getLogger(__name__)
 
 CLIENT_ID = "domino-radio"
-SUBSCRIPTIONS = [("air/+/up", 1), ("sigfox/+/down", 1)]
+SUBSCRIPTIONS = [("air/+/up", 1), ("air/+/frame/up", 1), ("sigfox/+/down", 1)]
 KEEPALIVE_S = 30
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.1, 5.0
 
@@ -170,12 +170,17 @@ class Connection:
 
     def _carry(self, message: mqtt.MQTTMessage, held: Held) -> None:
         try:
-            link, device_id, _direction = message.topic.split("/")
+            link, device_id, *way = message.topic.split("/")
         except UnicodeDecodeError:
             raise model.Refused("a topic is UTF-8") from None
-        payload, now_s = bytes(message.payload), time.monotonic()
+        payload, now_s, unix_s = bytes(message.payload), time.monotonic(), time.time()
         if link == "air":
-            deliveries = self._core.uplink(device_id, payload, monotonic_s=now_s, unix_s=time.time())
+            if way == ["up"]:
+                deliveries = self._core.uplink(device_id, payload, monotonic_s=now_s, unix_s=unix_s)
+            else:
+                deliveries = self._core.frames(
+                    device_id, payload, came_before=message.dup, monotonic_s=now_s, unix_s=unix_s
+                )
             held.copies_due = len(deliveries)
             for delivery in deliveries:
                 if delivery.delay_s:
@@ -184,7 +189,8 @@ class Connection:
                     self._send(f"sigfox/{device_id}/up", delivery.body, held)
         elif data := self._core.downlink(device_id, payload, monotonic_s=now_s):
             held.copies_due = 1
-            self._send(f"air/{device_id}/down", data, held)
+            way = ["frame", "down"] if self._core.listens_for_frames(device_id) else ["down"]
+            self._send("/".join(["air", device_id, *way]), data, held)
 
     def _send(self, topic: str, payload: bytes, held: Held) -> None:
         if self._ended.done():

@@ -65,6 +65,15 @@ def test_a_block_that_raises_leaves_nothing_behind(url):
         assert names(conn) == []
 
 
+def test_a_failed_statement_tells_none_of_its_values(url):
+    engine = database.connect(url)
+    with engine.begin() as conn:
+        add_account(conn, "claire@example.org")
+        with pytest.raises(sa.exc.IntegrityError) as refused:  # pyright: ignore[reportAttributeAccessIssue]
+            add_account(conn, "claire@example.org")
+    assert "claire" not in str(refused.value)
+
+
 def test_a_reader_sees_the_moment_before_and_holds_up_no_writer(url):
     engine = database.connect(url)
     with database.reading(engine) as reader:

@@ -44,6 +44,26 @@ def test_a_wrong_setting_is_refused(tmp_path, line):
         load(data_dir=tmp_path)
 
 
+@pytest.mark.parametrize(
+    "url", ["nonsense", "http://a:hunter2@b", "mqtt://", "mqtt://a:hunter2@b:99999", "mqtt://a:hunter/2@b"]
+)
+def test_a_broker_url_is_checked_and_not_repeated(url):
+    with pytest.raises(pydantic.ValidationError) as refused:
+        load(broker_url=url)
+    assert "hunter" not in str(refused.value)
+
+
+def test_an_empty_host_is_not_every_address():
+    with pytest.raises(pydantic.ValidationError):
+        load(host="")
+
+
+def test_a_settings_file_that_is_named_must_be_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("DOMINO_SETTINGS", str(tmp_path / "domni.toml"))
+    with pytest.raises(ValueError, match=r"domni\.toml"):
+        load()
+
+
 def test_urls_that_may_carry_a_password_do_not_show():
     found = load(database_url="postgresql+psycopg://domino:hunter2@db/domino", broker_url="mqtt://a:hunter3@b")
     assert "hunter2" in found.database

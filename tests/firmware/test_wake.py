@@ -206,6 +206,23 @@ def test_a_broker_that_is_none_ends_in_sleep(board: Board, babble: bytes):
     assert (wake.value("light"), wake.slept) == ("not-sent", True)
 
 
+def test_a_flood_of_downlinks_before_the_puback_fills_no_memory(board: Board):
+    flood = b"\x30\x1b\x00\x11air/0012AB34/down" + bytes(8)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        board.provision(DEVICE_ID, KEY, 0, "127.0.0.1", server.getsockname()[1])
+
+        def answer(line: vm.Line) -> None:
+            if line.step == "uplink":
+                with server.accept()[0] as caller:
+                    for granted in (b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x00", flood * 2_000):
+                        caller.recv(1024)
+                        caller.sendall(granted)
+
+        wake = board.wake(reset_cause=vm.PWRON_RESET, on_line=answer)
+    assert "MemoryError" not in wake.console
+    assert (wake.value("link").partition(" ")[0], wake.value("light"), wake.slept) == ("failed", "not-sent", True)
+
+
 def test_the_key_is_on_no_console_and_in_no_trace(board: Board):
     board.surroundings = replace(board.surroundings, wifi_status=vm.WIFI_NO_AP)
     wake = board.wake(reset_cause=vm.PWRON_RESET)

@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +76,19 @@ def test_a_start_after_kill_9_has_the_same_port_and_all_that_was_acknowledged(tm
         process.kill()
         with parent(tmp_path, started["port"]), Subscriber(started["port"], "kept/+") as subscriber:
             assert {payload for _topic, payload in subscriber.take(500)} == {payload for _topic, payload in messages}
+
+
+@pytest.mark.parametrize("name", ["with spaces", "Éléonore", 'a "quoted" one', "back\\slash", "tab\tbed", "$HOME"])
+def test_a_broker_keeps_its_store_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    with children.locked(folder), children.broker(folder, 0, folder / "nats.log") as broker:
+        assert children.takes_mqtt(broker.port)
+    assert (folder / "nats" / "jetstream").is_dir()
+
+
+def test_a_new_data_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    with children.locked(tmp_path / "new"):
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
 
 
 def test_a_folder_is_free_again_after_its_block(tmp_path: Path) -> None:

@@ -75,6 +75,10 @@ def test_explain_names_every_field():
         ["uplink", "encode", "--device", "1", "--key", KEY, "--counter", "1", "--kind", "jump"],
         ["uplink", "encode", "--device", "1", "--key", KEY, "--counter", "1", "--kind", "pickup"],
         ["button", "add", "not-an-id"],
+        ["button", "add", "1", "--place", ""],
+        ["button", "add", "1", "--place", "35\x1b[31m"],
+        ["button", "add", "1", "--place", "35\nRennes"],
+        ["button", "press", "1", "--mqtt-port", "65536"],
         ["stamp", "show", "7K4F"],
         ["token", "create", "--role", "king"],
     ],
@@ -94,6 +98,20 @@ def test_a_button_is_added_listed_and_its_claim_code_shown_once(tmp_path):
     assert added["claim_code"] not in run("button", "list", *folder).output
 
 
+def test_a_lost_button_is_revoked(tmp_path):
+    folder = ["--data-dir", str(tmp_path)]
+    run("button", "add", "12ab34", *folder)
+    assert run("button", "revoke", "12ab34", *folder).exit_code == 0
+    (listed,) = run_json("button", "list", *folder)
+    assert listed["state"] == "revoked"
+    assert isinstance(run("button", "revoke", "99", *folder).exception, Failure)
+
+
+def test_a_place_is_listed_as_it_is_written(tmp_path):
+    run("button", "add", "1", "--place", "[/35] [bold]Rennes", "--data-dir", str(tmp_path))
+    assert "[/35] [bold]Rennes" in run("button", "list", "--data-dir", str(tmp_path)).output
+
+
 def test_an_empty_fleet_says_how_to_fill_it(tmp_path):
     assert "domino button add" in run("button", "list", "--data-dir", str(tmp_path)).output
 
@@ -108,6 +126,32 @@ def test_a_token_works_and_only_its_hash_is_kept(tmp_path):
     assert found.role == "viewer"
     kept = b"".join(path.read_bytes() for path in tmp_path.glob("domino.db*"))
     assert made["token"].encode() not in kept
+
+
+def test_staff_are_added_with_a_password_that_is_asked_for(tmp_path):
+    folder = ["--data-dir", str(tmp_path)]
+    made = runner.invoke(app, ["account", "add", "N.Arnaud", "--role", "operator", *folder], input="a long password\n")
+    assert (made.exit_code, made.output) == (0, "n.arnaud can sign in, as operator\n")
+    changed = runner.invoke(app, ["account", "password", "n.arnaud", *folder], input="another long one\n")
+    assert changed.exit_code == 0
+    engine = database.connect(f"sqlite:///{tmp_path / 'domino.db'}")
+    with database.reading(engine) as conn:
+        assert accounts.check_password(conn, "n.arnaud", "a long password") is None
+        assert accounts.check_password(conn, "n.arnaud", "another long one") is not None
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed"),
+    [
+        (["add", "n.arnaud", "--role", "operator"], "short\n"),
+        (["password", "nobody"], "a long password\n"),
+    ],
+)
+def test_an_account_command_that_fails_says_why_and_repeats_no_password(tmp_path, arguments, typed):
+    done = runner.invoke(app, ["account", *arguments, "--data-dir", str(tmp_path)], input=typed)
+    assert isinstance(done.exception, Failure)
+    assert typed.strip() not in str(done.exception)
 
 
 def test_a_stamp_that_does_not_exist_is_said_so(tmp_path):

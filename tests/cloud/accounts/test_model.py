@@ -48,7 +48,20 @@ def test_an_address_is_an_e_mail(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "admin", "a@b", "a@@b.fr", "a b@c.fr", "a@b..fr", "@b.fr", "a@b.fr\n", "a" * 250 + "@b.fr"]
+    "name",
+    [
+        "",
+        "admin",
+        "a@b",
+        "a@@b.fr",
+        "a b@c.fr",
+        "a@b..fr",
+        "@b.fr",
+        "a@b.fr\n",
+        "a\0@b.fr",
+        "\u202ea@b.fr",
+        "a" * 250 + "@b.fr",
+    ],
 )
 def test_anything_else_is_none(name: str) -> None:
     assert not is_email(name)

@@ -52,7 +52,14 @@ def test_a_new_button_comes_with_the_claim_code_that_claims_it(service: Service)
 def test_a_button_that_cannot_be_is_refused_with_the_reason(service: Service):
     script = service.script()
 
-    for new in ({}, {"id": "xyz"}, {"id": "123456789"}, {"id": "1", "key": "00"}, {"id": "1", "place": ""}):
+    for new in (
+        {},
+        {"id": "xyz"},
+        {"id": "123456789"},
+        {"id": "1", "key": "00"},
+        {"id": "1", "place": ""},
+        {"id": "1", "place": "a\nb"},
+    ):
         answer = script.post("/api/buttons", json=new)
         assert answer.status_code == 422
         assert answer.json()["error"]["message"].startswith("body.")
@@ -99,7 +106,8 @@ def test_frames_are_chosen_by_result(service: Service):
     [refused] = script.get("/api/frames", params={"result": "malformed"}).json()["frames"]
 
     assert refused["reason"] == "not JSON"
-    assert refused["device"] is refused["data"] is refused["counter"] is None
+    assert refused["device"] == "00D1F3A7"  # as its topic says
+    assert refused["data"] is refused["counter"] is None
     assert script.get("/api/frames", params={"after": 0, "before": 9}).status_code == 422
     assert script.get("/api/frames", params={"limit": 201}).status_code == 422
 
@@ -145,7 +153,7 @@ def test_a_cancelled_order_has_a_void_stamp(service: Service):
 def test_what_is_not_there_is_an_error_with_words(service: Service):
     script = service.script()
 
-    for path in ("buttons/0000000F", "pickups/9", f"pickups/{2**63}", "stamps/7K4F2M9X"):
+    for path in ("buttons/0000000F", "pickups/9", f"pickups/{2**63}", f"pickups/{-(2**63) - 1}", "stamps/7K4F2M9X"):
         assert script.get(f"/api/{path}").status_code == 404
     for path in ("buttons/xyz", "stamps/short", "frames?limit=0", f"frames?after={2**63}"):
         answer = script.get(f"/api/{path}")

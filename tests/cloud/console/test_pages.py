@@ -167,6 +167,7 @@ def test_what_is_not_there_is_said_so(service: Service):
         "/buttons/zz",
         "/frames/9",
         f"/pickups/{2**63}",
+        f"/pickups/{-(2**63) - 1}",
         f"/frames/{2**70}",
     ):
         assert browser.get(path).status_code == 404

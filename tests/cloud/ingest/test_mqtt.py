@@ -1,24 +1,28 @@
 """The MQTT inlet on a real broker: what is acknowledged is on disk, and what is not comes again."""
 
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import prometheus_client
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 import cloud.frames.store as frames
 from cloud import database
 from cloud.frames.model import Frame, Result
-from cloud.ingest.mqtt import Inlet
+from cloud.ingest.mqtt import RETRY_S, Inlet
 from cloud.ingest.receive import Limits, Message
 from tests.cloud.ingest.test_receive import DEVICE, KEYS, make_engine, message, press
 from tests.mqtt import Subscriber, publish
 from tools.children import Broker
 
 WAIT_S = 20
+CONNACK, REFUSED = b"\x20\x02\x00\x00", b"\x20\x02\x00\x05"
+BAD_TOPIC = b"\x32\x10\x00\x0csigfox/\xff\xff/up\x00\x01"  # a PUBLISH of nothing, QoS 1, packet id 1
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def engine(tmp_path) -> Iterator[sa.Engine]:
 
 
 @contextmanager
-def listening(engine: sa.Engine, url: str) -> Iterator[Inlet]:
+def running(engine: sa.Engine, url: str) -> Iterator[Inlet]:
     inlet = Inlet(
         url,
         engine,
@@ -41,11 +45,44 @@ def listening(engine: sa.Engine, url: str) -> Iterator[Inlet]:
     thread = threading.Thread(target=inlet.run)
     thread.start()
     try:
-        assert inlet.wait_connected(WAIT_S)
         yield inlet
     finally:
         inlet.stop()
         thread.join()
+
+
+@contextmanager
+def listening(engine: sa.Engine, url: str) -> Iterator[Inlet]:
+    with running(engine, url) as inlet:
+        assert inlet.wait_connected(WAIT_S)
+        yield inlet
+
+
+class HostileBroker:
+    """Has `talk` with one connection after another, from its CONNECT on."""
+
+    def __init__(self, talk: Callable[[socket.socket], None]) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._talk = talk
+        self.url = f"mqtt://127.0.0.1:{self._server.getsockname()[1]}"
+
+    def meet(self) -> None:
+        """One connection, awaited, and all of what is said on it."""
+        self._server.settimeout(WAIT_S)
+        connection, _ = self._server.accept()
+        with connection:
+            connection.settimeout(WAIT_S)
+            connection.recv(4096)
+            self._talk(connection)
+
+    def close(self) -> None:
+        self._server.close()
+
+
+def grant(connection: socket.socket, code: bytes = b"\x01") -> None:
+    connection.sendall(CONNACK)
+    subscribe = connection.recv(4096)
+    connection.sendall(b"\x90\x03" + subscribe[2:4] + code)
 
 
 def wait_frames(engine: sa.Engine, count: int) -> list[Frame]:
@@ -105,3 +142,77 @@ def test_a_message_whose_batch_was_not_committed_comes_again(engine, broker):
         blocker.close()
         (frame,) = wait_frames(engine, 1)
     assert frame.result is Result.ACCEPTED
+
+
+def test_it_is_told_when_the_database_takes_nothing(engine, broker):
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=10"))
+    engine.dispose()  # so that every connection is a new one
+    with listening(engine, broker.url) as inlet:
+        with engine.begin():  # keeps the one writer's lock
+            send(broker, press(1))
+            wait_until(lambda: inlet.held_up)
+        wait_until(lambda: not inlet.held_up)
+        (frame,) = wait_frames(engine, 1)
+    assert frame.result is Result.ACCEPTED
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("said", [b"", REFUSED], ids=["hangs up", "refuses"])
+def test_a_broker_that_lets_nobody_in_is_called_ever_more_seldom(engine, said):
+    hostile = HostileBroker(lambda connection: connection.sendall(said))
+    with running(engine, hostile.url) as inlet:
+        hostile.meet()
+        met_at = time.monotonic()
+        for _ in range(3):
+            hostile.meet()
+        paused_s = time.monotonic() - met_at
+        assert not inlet.connected
+    hostile.close()
+    assert paused_s > sum(RETRY_S[:3]) * 0.9
+
+
+def test_a_refused_subscription_is_no_connection(engine):
+    def refuse(connection: socket.socket) -> None:
+        grant(connection, b"\x80")
+        assert connection.recv(1) == b"\xe0"  # DISCONNECT
+
+    hostile = HostileBroker(refuse)
+    with running(engine, hostile.url) as inlet:
+        hostile.meet()
+        hostile.meet()
+        assert not inlet.connected
+    hostile.close()
+
+
+def test_a_topic_that_is_no_utf_8_is_malformed_like_any_other(engine):
+    def publish_it(connection: socket.socket) -> None:
+        grant(connection)
+        connection.sendall(BAD_TOPIC)
+        assert connection.recv(4096) == b"\x40\x02\x00\x01"  # PUBACK
+
+    hostile = HostileBroker(publish_it)
+    with running(engine, hostile.url):
+        hostile.meet()
+        (frame,) = wait_frames(engine, 1)
+    hostile.close()
+    assert (frame.result, frame.reason) == (Result.MALFORMED, "device '' is not an id of up to 8 hex digits")
+
+
+def test_a_packet_that_breaks_the_client_costs_a_connection_and_not_the_inlet(engine):
+    def break_it(connection: socket.socket) -> None:
+        grant(connection)
+        connection.sendall(b"\x32\x02\x00\x7f")  # a PUBLISH that ends within its topic
+        while connection.recv(4096):
+            pass
+
+    hostile = HostileBroker(break_it)
+    with running(engine, hostile.url):
+        hostile.meet()
+        hostile.meet()
+    hostile.close()

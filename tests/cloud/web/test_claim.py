@@ -43,6 +43,8 @@ def test_the_code_may_be_typed_as_people_type(site: Site, code: str) -> None:
         ({"code": "0000-0000-0000"}, "No free button has this code"),
         ({"display_name": " "}, "Enter your name"),
         ({"display_name": "x" * 81}, "Enter your name"),
+        ({"display_name": "Claire\0Morvan"}, "Enter your name"),
+        ({"display_name": "Claire\u202eMorvan"}, "Enter your name"),
         ({"name": "claire"}, "Enter an e-mail address"),
         ({"password": "short"}, "too short"),
         ({"password": "x" * 1025}, "too long"),

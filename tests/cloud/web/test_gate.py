@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from fastapi.routing import iter_route_contexts
+from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from cloud import database
@@ -71,6 +72,7 @@ def test_a_bug_is_told_without_its_details_and_with_the_headers(broken: TestClie
         {"origin": "https://evil.example"},
         {"origin": "null"},
         {"origin": "http://testserver:81"},
+        {"origin": "http://["},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
         {"sec-fetch-site": "cross-site", "origin": "http://testserver"},
@@ -187,3 +189,13 @@ def test_what_was_typed_stands_in_no_error_and_no_log(site: Site, caplog: pytest
     for secret in ("tres secret 123", PASSWORD, cookie):
         assert secret not in said
     assert csrf not in caplog.text
+
+
+def test_a_database_that_is_locked_is_a_busy_site_and_no_bug(site: Site) -> None:
+    site.account("claire@example.org")
+    event.listen(site.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=10"))
+    site.engine.dispose()  # so that every connection is a new one
+    with site.engine.begin():  # keeps the one writer's lock
+        answer = site.visitor().post("/sign-in", data={"name": "claire@example.org", "password": PASSWORD})
+    assert answer.status_code == 503
+    assert "Try again" in answer.text

@@ -1,10 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import argon2
 import pytest
 
 from cloud.accounts import passwords, store
-from cloud.accounts.attempts import PER_NAME
+from cloud.accounts.attempts import PER_ADDRESS, PER_NAME
 from cloud.accounts.model import Role
 from tests.cloud.web.site import PASSWORD, Site, csrf_of
 
@@ -80,6 +81,19 @@ def test_a_guesser_waits_and_is_told_until_when_though_the_password_be_right(sit
     assert answer.status_code == 429
     assert 0 < int(answer.headers["retry-after"]) <= 900
     assert "The next attempt is heard at" in answer.text
+
+
+def test_a_crowd_at_the_sign_in_is_sent_away_and_leaves_the_other_doors_open(site: Site) -> None:
+    site.account("claire@example.org")
+    visitor = site.visitor()
+
+    def sign_in(n: int) -> int:
+        return visitor.post("/sign-in", data={"name": f"guess{n}", "password": "wrong"}).status_code
+
+    with ThreadPoolExecutor(PER_ADDRESS) as crowd:
+        answers = list(crowd.map(sign_in, range(PER_ADDRESS)))
+    assert set(answers) == {403, 503}
+    assert visitor.post("/sign-in", data=CLAIRE).status_code == 303  # who was sent away did not fail
 
 
 def test_signing_in_renews_a_hash_of_old_parameters(site: Site) -> None:

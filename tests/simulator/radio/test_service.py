@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from simulator.keys import read_keys
 from simulator.radio.service import BrokerAddress
+from simulator.sigfox import downlink
+from simulator.sigfox.uplink import Uplink, encode
 from tests.mqtt import Publisher, Subscriber, publish
 from tools import children
 from tools.children import Broker
 
 A, B = "0012AB34", "FFFFFFFF"
+KEY = bytes(range(16))
 
 
 @pytest.fixture(params=["broker", "mosquitto"])
@@ -160,3 +164,55 @@ def test_a_password_in_a_brokers_address_does_not_print() -> None:
     with pytest.raises(ValueError, match="a broker is mqtt://") as refused:
         BrokerAddress.parse("http://domino:hunter2@broker.example")
     assert "hunter2" not in str(refused.value)
+
+
+def test_frames_come_out_as_a_callback_and_are_answered_in_a_frame(
+    any_broker: Broker, log_file: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({A: KEY.hex()}))
+    with (
+        Subscriber(any_broker.port, "sigfox/+/up", "air/+/down", "air/+/frame/down") as cloud,
+        children.radio(any_broker.url, log_file=log_file, keys=keys),
+    ):
+        replicas = encode(Uplink(int(A, 16), 4095, bytes(12), asks_downlink=True), KEY)
+        publish(any_broker.port, [(f"air/{A}/frame/up", b"".join(replicas))])
+        [(topic, body)] = cloud.take()
+        assert topic == f"sigfox/{A}/up"
+        assert (json.loads(body)["data"], json.loads(body)["seqNumber"]) == ("00" * 12, 4095)
+        answer = {"device": A, "downlinkData": "00112233445566ff"}
+        publish(any_broker.port, [(f"sigfox/{A}/down", json.dumps(answer).encode())])
+        [(topic, frame)] = cloud.take()
+        assert topic == f"air/{A}/frame/down"
+        assert downlink.decode(frame, device_id=int(A, 16), seq=4095, key=KEY).payload.hex() == "00112233445566ff"
+    assert KEY.hex() not in log_file.read_text()
+
+
+def test_frames_out_of_order_are_counted_and_acknowledged(any_broker: Broker, log_file: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({A: KEY.hex()}))
+
+    def framed(seq: int) -> tuple[str, bytes]:
+        return f"air/{A}/frame/up", encode(Uplink(int(A, 16), seq, seq.to_bytes(2, "big")), KEY)[1]
+
+    with (
+        Subscriber(any_broker.port, "sigfox/+/up") as cloud,
+        children.radio(any_broker.url, log_file=log_file, keys=keys),
+    ):
+        refused = [framed(9), framed(2000), (f"air/{B}/frame/up", b""), (f"air/{A}/frame/up", b"noise")] * 8
+        publish(any_broker.port, [framed(9), *refused, framed(10)])
+        assert data_of(cloud.take(2)) == {b"\0\x09": 1, b"\0\x0a": 1}
+    assert counters(log_file)["refused"] == 32
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "not JSON"), ("[]", "not an object"), ('{"12": "00"}', "8 hex digits"), ('{"0012AB34": 7}', "8 hex digits")],
+)
+def test_a_wrong_file_of_keys_is_a_clear_error(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "keys.json"
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_keys(file)
+    file.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        read_keys(file)

@@ -12,6 +12,7 @@ from domino.link import Failed, wifi
 
 DEADLINE_MS = 10_000  # Wi-Fi takes 1 to 4 s to join, the broker well under one
 LISTEN_MS = 5_000  # of it at the most for the answer: the cloud takes milliseconds, a loaded one seconds
+KEPT = 8  # downlinks, the newest, until they are listened for: a flood of them must not fill the heap
 KEEPALIVE_S = 30  # longer than the deadline: no pings
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, DISCONNECT = 0x10, 0x20, 0x30, 0x40, 0x82, 0x90, 0xE0
@@ -85,7 +86,7 @@ class Link:
                 raise Failed("broker: not what was asked for")
             body = self._read(length)
             if first & 0xF0 == PUBLISH:
-                self._downlinks.append(bytes(body[2 + body[1] :]))
+                self._downlinks = self._downlinks[1 - KEPT :] + [bytes(body[2 + body[1] :])]
             if first & 0xF0 == kind:
                 return body
 
