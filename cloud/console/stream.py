@@ -45,6 +45,7 @@ async def stream(
     yield _clock(retry=1000)
     said_at = time.monotonic()
     while not stopping(request):
+        rings = request.app.state.bell.rings
         news = await run_sync(reader.read)
         for event in news:
             yield event
@@ -57,7 +58,7 @@ async def stream(
         if time.monotonic() - said_at > CLOCK_S:
             said_at = time.monotonic()
             yield _clock()
-        await request.app.state.bell.wait(WAIT_S)
+        await request.app.state.bell.wait(rings, WAIT_S)
 
 
 def stopping(request: Request) -> bool:

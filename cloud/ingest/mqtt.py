@@ -224,7 +224,7 @@ class Inlet:
         if self._url.scheme == "mqtts":
             client.tls_set()
         client.max_queued_messages_set(0)
-        client.max_inflight_messages_set(MOST_IN_A_BATCH)
+        client.max_inflight_messages_set(0)  # a limit makes paho search its answers at every PUBACK
 
         def on_connect(client: paho.Client, _data: object, _flags: object, reason: object, _properties: object) -> None:
             if getattr(reason, "is_failure", False):
