@@ -65,4 +65,4 @@ def text(x: float, y: float, words: str, style: str = "") -> str:
 
 
 if __name__ == "__main__":
-    print(draw(patterns()), end="")  # noqa: T201
+    print(draw(patterns()), end="")  # noqa: T201  its output is the card

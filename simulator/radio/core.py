@@ -53,7 +53,7 @@ class Core:
         keys: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         self._seed = seed
-        self.stations = model.place_stations(stations, random.Random(f"{seed}"))  # noqa: S311
+        self.stations = model.place_stations(stations, random.Random(f"{seed}"))  # noqa: S311  a repeatable air, no secret
         self._up = model.without(self.stations, down)
         self._impairments = impairments
         self._listen_s = listen_s
@@ -175,4 +175,4 @@ class Core:
         return [Delivery(delay_s, body) for delay_s in model.delays_s(self._impairments, rng)]
 
     def _draw(self, *what: object) -> random.Random:
-        return random.Random("/".join(map(str, (self._seed, *what))))  # noqa: S311
+        return random.Random("/".join(map(str, (self._seed, *what))))  # noqa: S311  a repeatable air, no secret

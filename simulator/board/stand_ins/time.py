@@ -6,7 +6,7 @@ battery. surroundings["speed"] is how many of the board's seconds go into one of
 
 import _board
 import utime
-from utime import *  # noqa: F403
+from utime import *  # noqa: F403  all of the built-in, then what differs
 
 
 def time():
