@@ -24,8 +24,7 @@ def ether() -> Ether:
 def modem_and_board(tmp_path: Path, ether: Ether) -> Iterator[tuple[Modem, Board]]:
     with modem_on(ether, tmp_path) as (modem, port):
         board = Board(tmp_path / "board", vm.Surroundings(speed=8, modem_port=port))
-        board.provision(DEVICE_ID, KEY, 0, "", 0, counter=1)
-        board.flash = board.flash | {"link": ["blob", b"wisol".hex()]}
+        board.provision(DEVICE_ID, KEY, 0, "", 0, counter=1, link="wisol")
         yield modem, board
 
 
