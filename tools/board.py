@@ -65,14 +65,8 @@ def start(
             chosen = settings(data_dir=data_dir, database_url=database_url)
             port = _broker_port(mqtt_port, chosen) if button is not None or network_keys else 0
             if button is not None:
-                board = buttons.open_board(
-                    open_database(data_dir, database_url),
-                    chosen,
-                    button,
-                    port,
-                    folder=folder,
-                    by_modem=bool(network_keys),
-                )
+                engine = open_database(data_dir, database_url)
+                buttons.open_board(engine, chosen, button, port, folder=folder, by_modem=bool(network_keys))
             modem = None
             if network_keys:
                 child = parts.enter_context(_modem(folder, network_keys, port, modem_scale, modem_fault))

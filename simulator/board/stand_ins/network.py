@@ -66,9 +66,7 @@ class WLAN:
         if self._bssid and self._bssid.hex() != _board.surroundings["access_point"]:
             return STAT_NO_AP_FOUND
         status = _board.surroundings["wifi_status"]
-        has_address = (
-            self._addresses or _board.surroundings["dhcp_answers"] and passed_ms >= _board.surroundings["dhcp_ms"]
-        )
-        if status == STAT_GOT_IP and not has_address:
-            return STAT_CONNECTING
+        if status == STAT_GOT_IP and self._addresses is None:
+            if not _board.surroundings["dhcp_answers"] or passed_ms < _board.surroundings["dhcp_ms"]:
+                return STAT_CONNECTING
         return status
