@@ -19,12 +19,13 @@ from simulator.board import control, vm
 from simulator.board.supervisor import ModemLine, Supervisor, parse_trace
 from simulator.keys import read_keys
 from simulator.modem import Fault
-from tools import buttons, children
+from tools import buttons, children, life
 from tools.children import InUse, NotStarted, locked
 from tools.running import find_running
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json, settings
 
 app = typer.Typer(help="A board on the desk, for mpremote.", no_args_is_help=True)
+app.command("life")(life.command)
 Folder = Annotated[Path, typer.Argument(help="Where the board keeps its flash, and its port `tty`.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Tell the firmware's steps until it sleeps.")]
 SURROUNDINGS: dict[str, Any] = {field.name: field.type for field in fields(vm.Surroundings)}

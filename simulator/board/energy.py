@@ -64,6 +64,9 @@ class Use:
         parts = {part: self.parts.get(part, 0) + other.parts.get(part, 0) for part in {**self.parts, **other.parts}}
         return Use(parts, self.ms + other.ms)
 
+    def times(self, often: float) -> "Use":
+        return Use({part: mah * often for part, mah in self.parts.items()}, round(self.ms * often))
+
 
 def asleep(ms: int, modem: str | None = None) -> Use:
     """`modem`: the state that it is in, None where there is none."""
