@@ -219,7 +219,8 @@ def _ask(folder: Path, request: dict[str, Any], as_json: bool) -> None:
         print_json(answer | ({"steps": steps} if steps else {}))
         return
     for name, value in answer.items():
-        console.print(f"[dim]{name:14}[/] {escape(str(value))}")
+        told = ", ".join(f"{part} {mah}" for part, mah in value.items()) if isinstance(value, dict) else str(value)
+        console.print(f"[dim]{name:14}[/] {escape(told)}", soft_wrap=True)
 
 
 def _answers(folder: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -522,7 +522,7 @@ class Supervisor:
             "charge_mah": round(use.charge_mah, 6),
             "last_wake_mah": round(self._last_use.charge_mah, 6),
             "last_wake_ms": self._last_use.ms,
-            "last_wake_parts_mah": {part: round(mah, 6) for part, mah in self._last_use.parts.items()},
+            "last_wake_parts_mah": {part: round(mah, 6) for part, mah in self._last_use.parts.items() if mah > 1e-6},
         }
 
     def _say(self, answer: dict[str, Any]) -> None:
