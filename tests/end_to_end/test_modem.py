@@ -26,13 +26,17 @@ def test_a_press_on_a_board_with_a_modem_becomes_an_order_and_its_answer_a_light
     data_dir = tmp_path / "data"
     domino("button", "add", DEVICE, "--data-dir", str(data_dir))
     options = ["--button", DEVICE, "--network-keys", str(keys), "--data-dir", str(data_dir), "--modem-scale", "0.1"]
-    with serving(data_dir, "--network-keys", str(keys)), desk(tmp_path / "board", *options) as board:
-        board.flash_firmware()
-        board.cut_power()
-        answer = board.command("press", "--clicks", "2")
-        with database.reading(engine_of(data_dir)) as conn:
+    with serving(data_dir, "--network-keys", str(keys)):
+        with desk(tmp_path / "board", *options) as board:
+            board.flash_firmware()
+            board.cut_power()
+            answer = board.command("press", "--clicks", "2")
+                with database.reading(engine_of(data_dir)) as conn:
             (order,) = pickups.newest(conn)
             frame = next(frame for frame in frames.newest(conn) if frame.kind == "pickup")
+        with desk(tmp_path / "board", *options, "--modem-fault", "silent") as board:
+            board.cut_power()
+            unheard = board.command("press")["steps"]
     steps = answer["steps"]
     assert (steps["gesture"], steps["link"], steps["light"]) == ("pickup 2", "radiated", "unclaimed")
     assert ((frame.data or b"").hex(), (frame.downlink or b"").hex()) == (steps["uplink"], steps["downlink"])
@@ -41,6 +45,7 @@ def test_a_press_on_a_board_with_a_modem_becomes_an_order_and_its_answer_a_light
     told = [event["state"] for event in board.trace() if event["kind"] == "modem"]
     assert [state for state in told if state != "idle"][:5] == ["tx", "tx", "tx", "rx", "tx"]
     assert answer["last_wake_parts_mah"][Part.MODEM_TX] > 0
+    assert (unheard["link"], unheard["light"]) == ("failed modem: silent", "not-sent")
 
 
 def test_a_modem_whose_key_nobody_has_is_a_clear_error(tmp_path: Path, keys: Path):
