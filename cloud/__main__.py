@@ -26,6 +26,7 @@ from cloud.accounts.model import Role
 from cloud.ingest.keys import make_keys, read_keys
 from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet
 from cloud.ingest.receive import Limits
+from cloud.ingest.writer import Writer
 from cloud.live import Bell
 from cloud.pages import STATIC
 from cloud.secret import write_secret
@@ -87,8 +88,10 @@ def run(
         minter.wake()
 
     limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
-    inlet = Inlet(broker_url, engine, keys, limits=limits, registry=registry, committed=committed)
-    threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in (inlet, minter)]
+    writer = Writer(engine, keys, limits=limits, registry=registry, committed=committed)
+    inlet = Inlet(broker_url, writer, registry=registry)
+    parts = (inlet, writer, minter)
+    threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in parts]
     for thread in threads:
         thread.start()
     try:
@@ -97,7 +100,7 @@ def run(
             raise CannotStart(f"the broker does not answer: {_without_password(broker_url)}")
         beside = start_beside()
         checks = {
-            "database": lambda: not inlet.held_up and _answers(engine),
+            "database": lambda: not writer.held_up and _answers(engine),
             "broker": lambda: inlet.connected,
             **beside,
         }
@@ -119,7 +122,7 @@ def run(
         if server.missed:
             raise PartEnded(f"{server.missed} has ended by itself, and this service with it")
     finally:
-        for part in (inlet, minter):
+        for part in parts:
             part.stop()
         for thread in threads:
             thread.join()
