@@ -18,11 +18,13 @@ import sqlalchemy as sa
 import structlog
 import uvicorn
 from sqlalchemy.exc import OperationalError
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import cloud.accounts.store as accounts
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
+from cloud.ingest.callbacks import PATH, Callbacks
 from cloud.ingest.keys import make_keys, read_keys
 from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet
 from cloud.ingest.receive import Limits
@@ -112,7 +114,11 @@ def run(
             vendor=STATIC / "vendor",
         )
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, timeout_graceful_shutdown=STREAMS_END_S, server_header=False
+            _beside_callbacks(app, writer, settings),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=STREAMS_END_S,
+            server_header=False,
         )
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         ready = Ready(f"http://{host}:{listener.getsockname()[1]}")
@@ -127,6 +133,24 @@ def run(
         for thread in threads:
             thread.join()
         engine.dispose()
+
+
+def _beside_callbacks(pages: ASGIApp, writer: Writer, settings: Settings) -> ASGIApp:
+    """The callbacks' inlet, where there is a secret for it, in front of the pages and none of their machinery."""
+    if settings.callback_secret is None:
+        return pages
+    callbacks = Callbacks(
+        writer,
+        secret=settings.callback_secret.get_secret_value(),
+        networks=settings.callback_addresses,
+        renamed=settings.callback_fields,
+    )
+
+    async def divide(scope: Scope, receive: Receive, send: Send) -> None:
+        is_callback = scope["type"] == "http" and (scope["path"] + "/").startswith(f"{PATH}/")
+        await (callbacks if is_callback else pages)(scope, receive, send)
+
+    return divide
 
 
 class Minter:
