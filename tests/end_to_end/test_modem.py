@@ -31,7 +31,8 @@ def test_a_press_on_a_board_with_a_modem_becomes_an_order_and_its_answer_a_light
             board.flash_firmware()
             board.cut_power()
             answer = board.command("press", "--clicks", "2")
-                with database.reading(engine_of(data_dir)) as conn:
+            told = [event["state"] for event in board.trace() if event["kind"] == "modem"]
+        with database.reading(engine_of(data_dir)) as conn:
             (order,) = pickups.newest(conn)
             frame = next(frame for frame in frames.newest(conn) if frame.kind == "pickup")
         with desk(tmp_path / "board", *options, "--modem-fault", "silent") as board:
@@ -42,7 +43,6 @@ def test_a_press_on_a_board_with_a_modem_becomes_an_order_and_its_answer_a_light
     assert ((frame.data or b"").hex(), (frame.downlink or b"").hex()) == (steps["uplink"], steps["downlink"])
     assert (order.state, order.parcels) == ("requested", 2)
     # What it does, and so its part in the charge, is what the modem itself tells.
-    told = [event["state"] for event in board.trace() if event["kind"] == "modem"]
     assert [state for state in told if state != "idle"][:5] == ["tx", "tx", "tx", "rx", "tx"]
     assert answer["last_wake_parts_mah"][Part.MODEM_TX] > 0
     assert (unheard["link"], unheard["light"]) == ("failed modem: silent", "not-sent")
