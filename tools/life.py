@@ -14,6 +14,7 @@ from simulator.board.energy import Use
 from simulator.board.life import BATTERIES, Battery, Moment
 from simulator.modem import State
 from tools import wakes
+from tools.children import NotStarted
 from tools.life_chart import THEMES, draw
 from tools.terminal import AsJson, Failure, console, print_json
 from tools.wakes import Link
@@ -62,8 +63,11 @@ def command(
     if battery not in BATTERIES:
         raise Failure(f"--battery: there is {', '.join(BATTERIES)}", 2)
     model = BATTERIES[battery]
-    with nullcontext() if as_json else console.status("pressing in every way, by every link: half a minute …"):
-        measured = wakes.measure()
+    try:
+        with nullcontext() if as_json else console.status("pressing in every way, by every link: half a minute …"):
+            measured = wakes.measure()
+    except NotStarted as error:
+        raise Failure(str(error)) from None
     if chart:
         bare = {link: forecast(uses, link, model, PRESSES) for link, uses in measured.items()}
         on_devkit = [forecast(uses, link, model, PRESSES, devkit=True) for link, uses in measured.items()]

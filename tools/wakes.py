@@ -121,7 +121,8 @@ def answering(port: int) -> Iterator[Network]:
     client.loop_start()
     try:
         client.subscribe("air/+/up", 1)
-        subscribed.wait()
+        if not subscribed.wait(children.START_S):
+            raise children.NotStarted("the broker takes no subscription")
         yield network
     finally:
         client.disconnect()
