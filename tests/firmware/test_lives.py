@@ -97,7 +97,7 @@ def test_one_life_without_a_fault_is_heard_as_it_was_pressed(link: str):
 
 @pytest.mark.parametrize("link", LINKS)
 def test_the_light_says_success_for_a_sealed_answer_alone(link: str):
-    """Every gesture under every network and every answer, with and without presses that wait, within and out of budget."""
+    """Every gesture under every network and every answer, with presses that wait or without, and out of budget."""
     gestures = (CLICK, HOLD, CLICK_AND_HOLD)
     cases = [
         *itertools.product(gestures, AIRS, range(9), (False, True), ("",)),

@@ -2,9 +2,9 @@
 
 A JSON line each: {"link": "mqtt" or "wisol", "writes_through": bool, "wakes": [a wake, …]}; a wake is {"why": "press",
 "timer", "nothing", "power" or "watchdog", "key": [[ms, 1 when down from then on], …], "air": what the network does,
-"answer": [status, argument], "noise": [hex, …], "cut": at which boundary the power goes or 0, "pass_s": s asleep before,
-"clock_s": by how much somebody sets the clock, "rtc": RTC memory to find, "flash": entries to change}. Gives for each
-line a list of its wakes' events: [ms, what, …].
+"answer": [status, argument], "noise": [hex, …], "cut": at which boundary the power goes or 0, "pass_s": s asleep
+before, "clock_s": by how much somebody sets the clock, "rtc": RTC memory to find, "flash": entries to change, null for
+one to lose}. Gives for each line a list of its wakes' events: [ms, what, …].
 
 A cut is followed by "power" and a bite by "watchdog", whatever the plan says.
 
@@ -19,6 +19,7 @@ from domino import ccm
 
 ID, KEY = 0x0012AB34, bytes(range(16))
 STATUSES = {1: "accepted", 2: "unclaimed", 3: "cancelled", 4: "refused", 6: "state"}
+PACKETS = {0x10: "CONNECT", 0x30: "PUBLISH", 0x80: "SUBSCRIBE", 0xE0: "DISCONNECT"}
 OK, ETIMEDOUT = b"OK\r\n", 110
 
 
@@ -125,6 +126,7 @@ class RTC:
 class WDT:
     def __init__(self, id=0, timeout=5000):
         world.watch_ms = world.now_ms + timeout
+        tell("watched for", timeout)
 
     def feed(self):
         pass
@@ -147,6 +149,7 @@ class UART:
 
     def write(self, data):
         boundary()
+        tell("uart", bytes(data).decode().strip())
         air = world.wake["air"]
         if air == "hangs":
             hang()
@@ -218,6 +221,7 @@ class NVS:
         boundary()
         world.flash.update(self.staged)
         tell("commit", *sorted(self.staged))
+        self.staged = {}
         boundary()
 
 
@@ -235,13 +239,14 @@ class WLAN:
         pass
 
     def active(self, is_active):
-        pass
+        tell("wifi", "on" if is_active else "off")
 
     def config(self, **_):
         pass
 
     def connect(self, *_, **__):
         boundary()
+        tell("wifi", "connect")
         if world.wake["air"] == "hangs":
             hang()
 
@@ -294,6 +299,7 @@ class Socket:
         boundary()
         air = world.wake["air"]
         kind = data[0] & 0xF0
+        tell("mqtt", PACKETS[kind])
         if air == "deaf":
             pass
         elif kind == 0x10:
@@ -345,6 +351,8 @@ def live(wake):
         world.rtc = bytes.fromhex(wake["rtc"])
     for name, value in wake["flash"].items():
         world.flash[name] = bytes.fromhex(value) if isinstance(value, str) else value
+        if value is None:
+            del world.flash[name]
     try:
         app.run(board.Board())
         tell("end", "returned")
