@@ -201,3 +201,15 @@ def test_a_key_still_held_at_the_end_is_waited_for_and_then_left_to_the_timer():
         ["until-pressed"],
     ]
     assert [bool(told.all("wakes")) for told in life[1:]] == [True, False, False, True]
+
+
+def test_of_140_uplinks_a_day_the_last_20_are_for_presses():
+    """Over as many deep sleeps."""
+    first, more = [Wake(pass_s=9)] * 119, [Wake(pass_s=9)] * 21
+    (life,) = live([("mqtt", False, (START, *first, Wake("timer", (), pass_s=DAY_S), *more))])
+    *presses, last = life[121:]
+    assert life[120].said("link") == ["failed budget: no more for now"]  # the `alive`
+    assert {told.said("light")[0] for told in life[5:120]} == {"sent-not-confirmed"}  # and four answers a day
+    assert [told.said("link") for told in presses] == [["radiated"]] * 20
+    assert (last.said("link"), last.said("light")) == (["failed budget: no more for now"], ["not-sent"])
+    assert sum(len(told.heard) for told in life) == 140

@@ -10,7 +10,7 @@ from domino.memory import Memory
 from domino.outbox import Full, Outbox
 
 POLL_MS = 5  # how often the key is looked at: some five looks before a change is believed
-RELEASE_MS = 2_000  # how long to wait, before sleeping, for a key that is still down
+RELEASE_MS = 2_000  # how long to wait, before sleeping, for a finger that is still on the key
 STUCK_SLEEP_S = 60  # then look again this often: 0.3 s awake a minute costs a jammed key's day some 5 mAh
 SERVICE_MS = 5_000  # after power-on, for a cable to get in before anything is watched: three tries of mpremote
 REOPENED_MS, SERVICE_CAP_MS = 120_000, 600_000  # by a long hold; and no longer than this whatever the key does
@@ -221,8 +221,8 @@ def show(board, name, argument=0):
 
 def sleep(board, memory):
     """Until the key is pressed or something is due. A key still down would wake us at once: then look again later."""
-    waiting_since = ticks_ms()
-    while board.key_is_down() and ticks_diff(ticks_ms(), waiting_since) < RELEASE_MS:
+    waiting_since, patience_ms = ticks_ms(), 0 if board.why_awake() == "timer" else RELEASE_MS
+    while board.key_is_down() and ticks_diff(ticks_ms(), waiting_since) < patience_ms:
         sleep_ms(POLL_MS)
     stuck = board.key_is_down()
     due_at = min(memory.alive_at, memory.retry_at) if memory.waiting else memory.alive_at
