@@ -77,6 +77,14 @@ class RTC:
         _board.boundary("after rtc_write")
         return None
 
+    def datetime(self, moment=None):
+        if moment is None:
+            year, month, day, hour, minute, second, weekday = utime.gmtime(_board.clock_s() + _board.EPOCH_S)[:7]
+            return (year, month, day, weekday, hour, minute, second, 0)
+        year, month, day, _, hour, minute, second, _ = moment
+        _board.set_clock_s(utime.mktime((year, month, day, hour, minute, second, 0, 0, 0)) - _board.EPOCH_S)
+        return None
+
 
 class WDT:
     # The host bites: it alone can end a VM that hangs. A second one takes the first one's place, as on the ESP32.

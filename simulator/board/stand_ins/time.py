@@ -10,7 +10,18 @@ from utime import *  # noqa: F403  all of the built-in, then what differs
 
 
 def time():
-    return _board.surroundings["clock_s"] + _board.since_reset_ms() // 1000
+    return _board.clock_s()
+
+
+def localtime(s=None):
+    return utime.gmtime((time() if s is None else s) + _board.EPOCH_S)
+
+
+gmtime = localtime
+
+
+def mktime(moment):
+    return utime.mktime(moment) - _board.EPOCH_S
 
 
 def ticks_ms():
