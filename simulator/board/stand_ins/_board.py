@@ -11,7 +11,6 @@ import os
 import utime  # the built-in: `time` itself stands on this module
 import vfs
 
-EPOCH_S = 946684800  # an ESP32 counts from 1 January 2000, the built-in from 1970
 _FOLDER = os.getenv("DOMINO_BOARD")
 _HOST = vfs.VfsPosix()  # the host's files, whatever is mounted at /
 
@@ -41,12 +40,6 @@ def since_reset_ms():
 
 def clock_s():
     return surroundings["clock_s"] + since_reset_ms() // 1000
-
-
-def set_clock_s(s):
-    shift = s - clock_s()
-    surroundings["clock_s"] += shift
-    store("clock.json", load("clock.json", 0) - shift)
 
 
 def trace(kind, **what):

@@ -78,12 +78,9 @@ class RTC:
         return None
 
     def datetime(self, moment=None):
-        if moment is None:
-            year, month, day, hour, minute, second, weekday = utime.gmtime(_board.clock_s() + _board.EPOCH_S)[:7]
-            return (year, month, day, weekday, hour, minute, second, 0)
-        year, month, day, _, hour, minute, second, _ = moment
-        _board.set_clock_s(utime.mktime((year, month, day, hour, minute, second, 0, 0, 0)) - _board.EPOCH_S)
-        return None
+        import _clock  # loaded only where it is asked for, as the UART is
+
+        return _clock.set_to(moment) if moment else _clock.read()
 
 
 class WDT:

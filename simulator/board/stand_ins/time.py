@@ -14,14 +14,18 @@ def time():
 
 
 def localtime(s=None):
-    return utime.gmtime((time() if s is None else s) + _board.EPOCH_S)
+    import _clock
+
+    return _clock.calendar(time() if s is None else s)
 
 
 gmtime = localtime
 
 
 def mktime(moment):
-    return utime.mktime(moment) - _board.EPOCH_S
+    import _clock
+
+    return _clock.seconds(moment)
 
 
 def ticks_ms():
