@@ -63,7 +63,8 @@ def written(told: Sequence[Told], wakes: Sequence[Wake]) -> str:
 def flashes(events: list[list[Any]]) -> Iterator[list[Any]]:
     """Each time the light goes on and off again, with nothing in between, as one."""
     lit_at = None
-    for event, following in itertools.pairwise([*events, [0, "", 0]]):
+    nothing: list[Any] = [0, ""]
+    for event, following in itertools.pairwise([*events, nothing]):
         if lit_at is not None:
             yield [lit_at, "led", f"on for {event[0] - lit_at} ms"]
             lit_at = None

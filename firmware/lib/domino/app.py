@@ -44,7 +44,7 @@ def wake(board, memory):
         if is_seen:
             show(board, "unprovisioned")
         return
-    except Full:
+    if letters is None:
         show(board, "not-kept")
         kind, is_seen, letters = None, False, list(outbox.letters)  # those before it: of this one all is said
     if letters and (kind or not has_hung):
@@ -109,14 +109,17 @@ def read_gesture(board):
 
 
 def write_letters(board, memory, outbox, kind, parcels, why):
-    """What is to be radiated now, oldest first. A press is in flash before the light confirms it. Raises Full."""
+    """What is to be radiated now, oldest first. A press is in flash before its light; None: it cannot be kept."""
     now = board.now_s()
     readings = board.battery_mv(), board.temperature_c(), board.reset_cause(), memory.link_failures
     stale = outbox.drop_stale()
     if stale:
         say("dropped", stale)
     if kind in ("pickup", "cancel"):
-        outbox.keep(kind, parcels, readings)
+        try:
+            outbox.keep(kind, parcels, readings)
+        except Full:
+            return None
         light.count(board.led, parcels)
     if kind and why == "reset":
         memory.alive_at = now  # a finger was quicker: `boot` comes next
