@@ -65,7 +65,8 @@ class State(StrEnum):
 class Machine:
     """One VM from its start to its end, and the socket that stands for its UART."""
 
-    def __init__(self, folder: Path, *, with_main: bool) -> None:
+    def __init__(self, folder: Path, *, with_main: bool, speed: int) -> None:
+        self._speed = speed
         self.console, theirs = socket.socketpair()  # no terminal: its modes would drop what is typed ahead
         self.console.setblocking(False)
         self.started_at = time.monotonic()
@@ -82,6 +83,7 @@ class Machine:
                     "MICROPYPATH": f"{vm.STAND_INS}:.frozen",
                     "DOMINO_BOARD": str(folder),
                     "DOMINO_BOARD_MAIN": str(int(with_main)),
+                    "TZ": "UTC0",  # an ESP32 knows no other
                     "PATH": os.environ.get("PATH", os.defpath),
                 },
                 stdin=theirs.fileno(),
@@ -91,8 +93,8 @@ class Machine:
 
     @property
     def ms(self) -> int:
-        """Since its reset."""
-        return round((time.monotonic() - self.started_at) * 1000)
+        """Since its reset, by its own clock."""
+        return round((time.monotonic() - self.started_at) * 1000 * self._speed)
 
     @property
     def is_running(self) -> bool:
@@ -189,6 +191,7 @@ class Supervisor:
         self._machine: Machine | None = None
         self._wake_on: list[list[int]] = []
         self._asleep_since = 0.0
+        self._speed = 1  # of its clock, since its last start
         self._key_is_down = False
         self._after_light: list[tuple[int, bool]] = []
         self._lives = 0
@@ -290,7 +293,8 @@ class Supervisor:
         if not is_soft:
             self._line.write(ROM_SAYS[cause].encode() + b"\r\n")
         self._trace_start = (self.folder / "trace.jsonl").stat().st_size
-        machine = self._machine = Machine(self.folder, with_main=with_main)
+        self._speed = surroundings.speed
+        machine = self._machine = Machine(self.folder, with_main=with_main, speed=self._speed)
         self.state = State.RUNNING
         self._selector.register(machine.console, selectors.EVENT_READ, lambda: self._on_console(machine))
         return machine
@@ -330,6 +334,7 @@ class Supervisor:
         self._selector.unregister(machine.console)
         is_raw, awake_ms = machine.is_raw, machine.ms
         machine.reap()
+        self._outrun(awake_ms)
         self._console_line = b""
         trace = self._trace_of_life()
         last = next((event for event in reversed(trace) if event["kind"] not in OUTSIDE), {"kind": "", "ms": 0})
@@ -350,12 +355,16 @@ class Supervisor:
             if is_raw:
                 anew.type(TO_RAW)
 
+    def _outrun(self, ms: int) -> None:
+        """Its clock has run that far, and ours only a part of it."""
+        self._board.let_pass(ms / 1000 * (1 - 1 / self._speed))
+
     def _fall_asleep(self, sleep: dict[str, Any]) -> None:
         self.state, self._asleep_since = State.ASLEEP, time.monotonic()
         self._wake_on = sleep["wake_on"]
         life = self._lives
         if sleep["for_ms"]:
-            self._after(sleep["for_ms"] / 1000, lambda: self._wake_by_timer(life))
+            self._after(sleep["for_ms"] / 1000 / self._speed, lambda: self._wake_by_timer(life))
         self._dismiss_followers()
         self._wake_by_key()  # one that is still down wakes it at once
 
@@ -377,10 +386,11 @@ class Supervisor:
         """What it has used asleep until now."""
         if self.state is State.ASLEEP:
             self._use += energy.asleep(self._asleep_ms(), self._modem_is)
+            self._outrun(self._asleep_ms())
             self._asleep_since = time.monotonic()
 
     def _asleep_ms(self) -> int:
-        return round((time.monotonic() - self._asleep_since) * 1000)
+        return round((time.monotonic() - self._asleep_since) * 1000 * self._speed)
 
     # What is done to it from outside
 
@@ -414,7 +424,7 @@ class Supervisor:
         events = vm.finger(clicks, hold_ms, light_ms=0)
         first, self._after_light = events[:2], list(events[2:])
         for at_ms, is_down in first:
-            self._after(at_ms / 1000, lambda is_down=is_down: self._move_key(is_down))
+            self._after(at_ms / 1000 / self._speed, lambda is_down=is_down: self._move_key(is_down))
         if self.state is State.RUNNING:
             self._see_light()
         elif self._after_light:
@@ -423,7 +433,7 @@ class Supervisor:
     def _see_light(self) -> None:
         clicks, self._after_light = self._after_light, []
         for at_ms, is_down in clicks:
-            self._after(at_ms / 1000, lambda is_down=is_down: self._move_key(is_down))
+            self._after(at_ms / 1000 / self._speed, lambda is_down=is_down: self._move_key(is_down))
 
     def _cut_power(self) -> None:
         if self._machine:

@@ -346,10 +346,10 @@ def open_downlinks(answers: Sequence[Mapping[str, Any]]) -> list[tuple[str | Non
     return [(status, argument) for status, argument in _ask_codec(answers)]
 
 
-def run_on_vm(script: Path, given: str) -> str:
+def run_on_vm(script: Path, given: str, *, heap: str = HEAP) -> str:
     """What a MicroPython script prints when the firmware's modules are on its path and it reads `given`."""
     done = subprocess.run(
-        command(script), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
+        command(script, heap=heap), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
     )
     if done.returncode:
         raise BoardError(f"{script.name} failed on the VM: {(done.stdout + done.stderr).strip()}")

@@ -117,6 +117,7 @@ def test_an_hour_has_air_time_for_three_answered_messages_and_presses_wait_for_m
 
 
 def test_a_power_cut_at_any_word_to_the_modem_sends_the_same_bytes_again(board, modem, ether):
+    board.wake(wake_reason=0)  # the battery was in before
     whole = board.surroundings
     board.surroundings = replace(whole, power_cut="after uart_write")
     cut = board.wake(board.clicks())
