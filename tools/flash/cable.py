@@ -27,7 +27,8 @@ ON_BOARD = Path(__file__).with_name("on_board.py")
 BAUD = 115_200  # of MicroPython's prompt
 PATIENCE_S = 10.0  # for an answer: longer than LittleFS ever cleans up
 ASLEEP_S = 60.0  # for somebody to wake the board
-KNOCK_S = 2.0  # between two tries, shorter than the 5 s that the board listens after a reset
+KNOCK_S = 0.5  # for the prompt of a board that is awake: one that was woken by its key may sleep again after a second
+RESTART_S = 10.0  # for a soft reset, boot.py included
 CHUNK = 1024  # bytes of a file at once; the board holds its text, up to four times that
 LINUX_GROUP = "dialout"
 
@@ -180,11 +181,12 @@ def connect(
 
 def _knock(port: str, line: _Line, tell: Callable[[str], object], asleep_s: float) -> None:
     """Get to the raw prompt, by a soft reset: a clean heap, and main.py is not run."""
-    give_up_at, said = time.monotonic() + asleep_s, ""
+    give_up_at, said, was_told = time.monotonic() + asleep_s, "", False
     while True:
         with _quiet() as heard:
             try:
-                line.enter_raw_repl(soft_reset=True, timeout_overall=KNOCK_S)
+                line.enter_raw_repl(soft_reset=False, timeout_overall=KNOCK_S)
+                line.enter_raw_repl(soft_reset=True, timeout_overall=RESTART_S)
                 return
             except TransportError:
                 said += heard.getvalue()
@@ -197,13 +199,9 @@ def _knock(port: str, line: _Line, tell: Callable[[str], object], asleep_s: floa
                 f"the board on {port} does not answer. If it sleeps: press its key, or take the battery out and in, "
                 f"and run this within the 5 s after it. If it never had MicroPython: {_put(port)}"
             )
-        if tell:
-            tell("The board does not answer; it may sleep. Press its reset key (EN) or the button, or take the power out and in.")
-            tell = _nothing
-
-
-def _nothing(_: str) -> None:
-    return
+        if not was_told:
+            tell("The board does not answer; it may sleep. Press its reset key (EN), or the button, or take the power out.")
+            was_told = True
 
 
 def _put(port: str) -> str:

