@@ -14,7 +14,7 @@ import cloud.pickups.store as pickups
 from cloud import database
 from cloud.fleet.claims import claim_hash
 from cloud.ingest.keys import read_keys
-from tests.end_to_end.service import DOMINO, ROOT, domino, engine_of, serving
+from tests.end_to_end.service import DOMINO, ROOT, engine_of, serving
 from tests.firmware.desk import Desk, desk
 
 BUTTON = 0x0012AB34
@@ -73,6 +73,8 @@ def test_a_blank_board_becomes_a_button_whose_press_becomes_an_order(tmp_path: P
     kept = Path(told["kept_in"])
     assert {kept.stat().st_mode & 0o777, (tmp_path / "card.png").stat().st_mode & 0o777} == {0o600}
     assert told["claim_code"] not in kept.read_text()
-    logs = "".join(path.read_text() for path in (tmp_path / "board/log", data_dir / "serve.log", data_dir / "radio.log"))
+    logs = "".join(
+        path.read_text() for path in (tmp_path / "board/log", data_dir / "serve.log", data_dir / "radio.log")
+    )
     for secret in (key, PASSWORD):
         assert secret not in (json.dumps(told) + kept.read_text() + trace + logs).lower()

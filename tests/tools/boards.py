@@ -29,11 +29,13 @@ class Desk:
         return list(control.ask(self.folder, {"do": do, **what}))[-1]
 
     @contextmanager
-    def connected(self, kind: type[Cable] = Cable, *, patience_s: float = 10, **more: Any) -> Iterator[Any]:
+    def connected(self, kind: Callable[..., Cable] = Cable, *, patience_s: float = 10, **more: Any) -> Iterator[Any]:
         with cable.connect(self.port, quiet, patience_s=patience_s) as board:
             yield board if kind is Cable else kind(board, **more)
 
-    def flash(self, giver: Giver | None = None, *, kind: type[Cable] = Cable, more: Any = (), **order: Any) -> Done:
+    def flash(
+        self, giver: Giver | None = None, *, kind: Callable[..., Cable] = Cable, more: Any = (), **order: Any
+    ) -> Done:
         told = {"settings": SETTINGS if giver else {}, **ALONE, **order}
         with self.connected(kind, **dict(more)) as board:
             return flash(board, Order(giver, **told), tell=quiet, progress=quiet)

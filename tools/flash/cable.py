@@ -28,7 +28,8 @@ BAUD = 115_200  # of MicroPython's prompt
 PATIENCE_S = 10.0  # for an answer: longer than LittleFS ever cleans up
 ASLEEP_S = 60.0  # for somebody to wake the board
 KNOCK_S = 0.5  # for the prompt of a board that is awake: one that was woken by its key may sleep again after a second
-RESTART_S = 10.0  # for a soft reset, boot.py included
+RESTART_S = 10  # for a soft reset, boot.py included
+BUSY_S, POLL_S = 1.0, 0.05  # for a program that is just leaving the port
 CHUNK = 1024  # bytes of a file at once; the board holds its text, up to four times that
 LINUX_GROUP = "dialout"
 
@@ -41,6 +42,10 @@ NOTHING_BOOTS = ("invalid header", "No bootable app", "flash read err", "waiting
 
 class Gone(Failure):
     """The board does not answer any more."""
+
+
+class Busy(Failure):
+    """Another program has the port."""
 
 
 class Refused(Failure):
@@ -87,8 +92,8 @@ def check_port(port: str) -> None:
         os.close(descriptor)
 
 
-def _busy(port: str) -> Failure:
-    return Failure(f"the port {port} is in use: close the mpremote, IDE or terminal program that has it")
+def _busy(port: str) -> Busy:
+    return Busy(f"the port {port} is in use: close the mpremote, IDE or terminal program that has it")
 
 
 class _Line(SerialTransport):
@@ -143,7 +148,7 @@ class Cable:
             except OSError as error:
                 if error.errno == errno.ENOSPC:
                     raise Failure(
-                        "the board's flash is full: `mpremote fs tree -s` shows what is on it; remove what is not needed"
+                        "the board's flash is full: `mpremote fs tree -s` shows what is on it; make room"
                     ) from None
                 raise _gone(self.port) from None
             except (TransportError, struct.error, ValueError):
@@ -159,13 +164,7 @@ def connect(
     port: str, tell: Callable[[str], object], *, patience_s: float = PATIENCE_S, asleep_s: float = ASLEEP_S
 ) -> Iterator[Cable]:
     """The board on `port`, stopped and at its prompt. `tell` hears what to do for one that sleeps."""
-    check_port(port)
-    with _quiet():
-        try:
-            line = _Line(port, BAUD, timeout=patience_s)
-        except (TransportError, OSError):
-            raise _gone(port) from None
-    line.patience_s = patience_s
+    line = _open(port, patience_s)
     try:
         _knock(port, line, tell, asleep_s)
         cable = Cable(port, line)
@@ -179,13 +178,27 @@ def connect(
             line.close()
 
 
+def _open(port: str, patience_s: float) -> _Line:
+    give_up_at = time.monotonic() + BUSY_S
+    while True:
+        try:
+            check_port(port)
+            line = _Line(port, BAUD, timeout=patience_s)
+            line.patience_s = patience_s
+            return line
+        except (Busy, TransportError, OSError) as error:
+            if time.monotonic() > give_up_at:
+                raise (error if isinstance(error, Busy) else _gone(port)) from None
+            time.sleep(POLL_S)
+
+
 def _knock(port: str, line: _Line, tell: Callable[[str], object], asleep_s: float) -> None:
     """Get to the raw prompt, by a soft reset: a clean heap, and main.py is not run."""
     give_up_at, said, was_told = time.monotonic() + asleep_s, "", False
     while True:
         with _quiet() as heard:
             try:
-                line.enter_raw_repl(soft_reset=False, timeout_overall=KNOCK_S)
+                line.enter_raw_repl(soft_reset=False, timeout_overall=KNOCK_S)  # pyright: ignore[reportArgumentType]  seconds, also parts of one
                 line.enter_raw_repl(soft_reset=True, timeout_overall=RESTART_S)
                 return
             except TransportError:
@@ -200,7 +213,7 @@ def _knock(port: str, line: _Line, tell: Callable[[str], object], asleep_s: floa
                 f"and run this within the 5 s after it. If it never had MicroPython: {_put(port)}"
             )
         if not was_told:
-            tell("The board does not answer; it may sleep. Press its reset key (EN), or the button, or take the power out.")
+            tell("The board does not answer; it may sleep. Press its reset key (EN) or the button, or cut its power.")
             was_told = True
 
 

@@ -1,4 +1,4 @@
-"""The self-test: does this board do what a button needs? Each check says what it saw, and what to do if that is wrong."""
+"""The self-test: does this board do what a button needs? Each check says what it saw, and what to do about it."""
 
 import sys
 from collections.abc import Callable, Collection, Mapping

@@ -133,8 +133,8 @@ def _give(board: Cable, order: Order, step: Step, wanted: Wanted, found: Found) 
         fingerprint = _write(board, order, wanted, again)
     except cable.Refused as refused:
         raise Failure(
-            f"the board's NVS does not take the button ({refused.what}): domino flash --erase, then {again}; if it stays "
-            "so, esptool erase-flash and MicroPython anew"
+            f"the board's NVS does not take the button ({refused.what}): domino flash --erase, then {again}; if it "
+            "stays so, esptool erase-flash and MicroPython anew"
         ) from None
     if fingerprint != wanted.fingerprint:
         raise Failure(f"read back, the key is not what was written: flash again, with {again}")
@@ -147,7 +147,8 @@ def _write(board: Cable, order: Order, wanted: Wanted, again: str) -> str:
     except cable.Gone:
         raise cable.Gone(
             f"the board on {board.port} fell silent while it got its key. Until it has it, button {wanted.name} is not "
-            f"understood: look at cable and power, and flash again at once, with {again} (and --reprovision, if you gave it)"
+            f"understood: look at cable and power, and flash again at once, with {again} "
+            "(and --reprovision, if you gave it)"
         ) from None
 
 
@@ -185,7 +186,9 @@ def command(
     button: Annotated[
         int | None, typer.Option(parser=device_id, metavar="ID", help="Make it this button of the fleet.")
     ] = None,
-    new: Annotated[bool, typer.Option("--new", help="Take a new button into the fleet; --button names its id.")] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Take a new button into the fleet; --button names its id.")
+    ] = False,
     place: Annotated[str | None, typer.Option(help='With --new: where it will hang, e.g. "35 Rennes".')] = None,
     from_: Annotated[
         Path | None, typer.Option("--from", help="Make it the button on this slip of `domino button export`.")
@@ -279,8 +282,8 @@ def command(
     if not told["passed"]:
         failed = ", ".join(test["name"] for test in told["tests"] if test["passed"] is False)
         raise Failure(
-            f"failed: {failed}. The files are on the board; identity and settings were not written. Mend it and run the "
-            "same command again (--skip NAME leaves a test out)",
+            f"failed: {failed}. The files are on the board; identity and settings were not written. Mend it and run "
+            "the same command again (--skip NAME leaves a test out)",
             FAILED_TEST,
         )
 

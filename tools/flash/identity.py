@@ -8,10 +8,9 @@ board once it has the key. A board that still shows the ticket which the giver h
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -187,9 +186,7 @@ class Registry:
 
     def _wanted(self, button: Button) -> Wanted:
         key = self._keys.device_key(button.id, button.key_generation)
-        return Wanted(
-            button.id, button.key_generation, key, button.key_board, button.key_ticket, button.last_counter
-        )
+        return Wanted(button.id, button.key_generation, key, button.key_board, button.key_ticket, button.last_counter)
 
 
 def export_slip(
@@ -234,8 +231,14 @@ class Slip:
     def wanted(self) -> Wanted:
         told = self._told
         key = bytes.fromhex(told["key"]) if told.get("key") else b""
-        given = {"board": told.get("board"), "ticket": told.get("ticket"), "spent": told.get("key_fingerprint")}
-        return Wanted(parse_id(told["id"]), told["key_generation"], key, **given)
+        return Wanted(
+            parse_id(told["id"]),
+            told["key_generation"],
+            key,
+            board=told.get("board"),
+            ticket=told.get("ticket"),
+            spent=told.get("key_fingerprint"),
+        )
 
     def issue(self, found: Found, ticket: str) -> Wanted:
         if self._told.get("board") is not None or not self._told.get("key"):
@@ -278,4 +281,4 @@ class Slip:
         new = self._path.with_name(self._path.name + ".new")
         new.unlink(missing_ok=True)
         write_secret(new, json.dumps(self._told, indent=2) + "\n")
-        os.replace(new, self._path)
+        new.replace(self._path)

@@ -186,7 +186,7 @@ def write(nvs, values):
 
 
 def wipe():
-    """Of the button nothing stays. The ticket goes first: without it nobody takes this board for one without the key."""
+    """Of the button nothing stays. The ticket goes first: it would say that the key has not been here."""
     nvs = store()
     for name in ("ticket",) + BLOBS + NUMBERS:
         erase(nvs, name)
@@ -223,7 +223,7 @@ def test_light(times):
 
 
 def test_key(within_ms):
-    """"pressed", "held" when it never came up again, or "nothing"."""
+    """ "pressed", "held" when it never came up again, or "nothing"."""
     board, since = the_board(), ticks_ms()
     was_down = False
     while ticks_diff(ticks_ms(), since) < within_ms:

@@ -74,7 +74,8 @@ def _password(ssid: str, file: Path | None, told: str | None) -> str:
         return told
     if not sys.stdin.isatty():
         raise Failure(
-            f"the password of {ssid} is missing: --wifi-password-file, or {PASSWORD_VARIABLE} (empty: an open network)", 2
+            f"the password of {ssid} is missing: --wifi-password-file, or {PASSWORD_VARIABLE} (empty: an open network)",
+            2,
         )
     return getpass.getpass(f"Password of {ssid} (empty: an open network): ")
 

@@ -20,7 +20,10 @@ def raw_temperature():
 
 
 class NVS:
-    """Values set live in memory until `commit`, erased ones (None) too. nvs.json: {namespace: {name: [type, value]}}, blobs in hex."""
+    """Values set, and erased (None), live in memory until `commit`.
+
+    nvs.json: {namespace: {name: [type, value]}}, blobs in hex.
+    """
 
     def __init__(self, namespace):
         self._namespace = _named(namespace)
