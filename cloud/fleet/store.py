@@ -124,9 +124,9 @@ def issue_key(conn: sa.Connection, button: Button, *, board: str, ticket: str, b
     return _found(conn, button.id)
 
 
-def note_board(conn: sa.Connection, button: Button, board: str) -> bool:
-    """Note that this board is the one with the key; False where `button` is no more as it was read."""
-    return conn.execute(_as_read(button).values(key_board=board)).rowcount == 1
+def note_arrival(conn: sa.Connection, button: Button, board: str) -> bool:
+    """Note that this board has the key, its ticket being used; False where `button` is no more as it was read."""
+    return conn.execute(_as_read(button).values(key_board=board, key_ticket=None)).rowcount == 1
 
 
 def _as_read(button: Button) -> sa.Update:

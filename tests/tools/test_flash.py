@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from cloud import database
 from cloud.fleet.claims import new_claim_code
 from cloud.ingest.keys import Keys
 from simulator.board import control
+from simulator.modem import Chip, Counter, Modem, converse
 from tests.firmware.desk import FIRMWARE
 from tests.sealing import VECTORS
 from tests.tools.boards import ALONE, SETTINGS, Desk, Watched, desk, quiet
@@ -406,12 +408,66 @@ def test_a_board_without_micropython_is_told_how_to_get_it(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("version", "bytecode", "why"),
-    [("1.18.0", 5, "reads bytecode 5"), ("1.23.0", 6, "needs 1.24"), ("2.1.0", 7, "mpy-cross")],
+    ("differs", "why"),
+    [
+        ({"version": "1.18.0", "bytecode": 5}, "reads bytecode 5"),
+        ({"version": "1.23.0"}, r"needs 1\.24"),
+        ({"version": "2.1.0", "bytecode": 7}, "mpy-cross"),
+        ({"machine": "ESP32S3", "lacks": ["raw_temperature"]}, "S, C and H series"),
+    ],
 )
-def test_a_micropython_that_would_not_run_it_is_told(version, bytecode, why):
+def test_a_board_that_would_not_run_it_is_told(differs, why):
+    fits = {"version": "1.29.0", "bytecode": 6, "machine": "ESP32", "lacks": []}
+    firmware.check_fit(firmware.build(), fits, "/dev/ttyUSB0")
     with pytest.raises(Failure, match=why):
-        firmware.check_fit(firmware.build(), version, bytecode, "/dev/ttyUSB0")
+        firmware.check_fit(firmware.build(), fits | differs, "/dev/ttyUSB0")
+
+
+@pytest.mark.parametrize(
+    ("its_id", "passed", "said"), [(ID, True, "answers: 0012AB34"), (1, False, "--button 00000001")]
+)
+def test_a_sigfox_modem_tells_its_id_and_that_is_to_be_the_buttons(
+    board: Desk, engine: sa.Engine, tmp_path: Path, its_id, passed, said
+):
+    modem = Modem(Chip(its_id, bytes(16)), Counter(tmp_path / "counter"), Silence())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve_once, args=(listener, modem))
+        thread.start()
+        board.ask("set", surroundings={"modem_port": listener.getsockname()[1]})
+        done = board.flash(registry(engine), settings={"link": "wisol"}, skip=("battery", "light"))
+        thread.join()
+    told = next(test for test in done.certificate["tests"] if test["name"] == "radio")
+    assert (told["passed"], said in told["said"]) == (passed, True)
+    assert done.certificate["passed"] is passed
+    assert ("key" in nvs(board)) is passed
+
+
+class Silence:
+    def radiate(self, replicas: bytes) -> None:
+        pytest.fail("the self-test radiates nothing")
+
+    def hear(self, patience_s: float) -> bytes | None:
+        return None
+
+
+def serve_once(listener: socket.socket, modem: Modem) -> None:
+    caller, _ = listener.accept()
+    with caller, contextlib.suppress(OSError):
+        converse(modem, lambda: caller.recv(4096), caller.sendall)
+
+
+def test_a_key_that_arrived_as_the_cable_was_pulled_is_found_and_its_code_is_shown_then(board: Desk, engine: sa.Engine):
+    pulls = iter([True])
+
+    def happens(moment: str) -> None:
+        if moment == "after" and "key" in nvs(board) and next(pulls, False):
+            raise cable.Gone("pulled")
+
+    with pytest.raises(cable.Gone, match="--button 0012AB34"):
+        board.flash(registry(engine), kind=Watched, more={"happens": happens})
+    done = board.flash(registry(engine))
+    assert done.certificate["identity"] == "left as it was"
+    assert done.claim_code
 
 
 def test_the_seal_is_tested_by_a_published_vector():

@@ -104,7 +104,7 @@ def test_a_new_button_joins_the_fleet_with_its_key_and_its_code_is_shown_at_the_
     assert giver.wanted().generation == 0
     assert giver.issue(BLANK, "t").key == KEY
     assert (row(engine).key_board, row(engine).key_ticket, row(engine).place) == ("board-a", "t", "35 Rennes")
-    code = giver.conclude("board-a", is_new=True, new_code=None)
+    code = giver.conclude("board-a", new_code=None)
     assert code
     assert row(engine).claim_hash == claim_hash(code)
 
@@ -138,16 +138,16 @@ def test_the_card_in_the_box_stays_good_unless_a_key_or_a_code_is_new(engine):
     code = add(engine)
     giver = registry(engine)
     giver.issue(BLANK, "t")
-    assert giver.conclude("board-a", is_new=False, new_code=None) is None
-    assert giver.conclude("board-a", is_new=True, new_code=False) is None
+    assert giver.conclude("board-a", new_code=False) is None
+    assert giver.conclude("board-a", new_code=None) is None  # the key has been there before
     assert row(engine).claim_hash == claim_hash(code)
-    assert giver.conclude("board-a", is_new=False, new_code=True)
+    assert giver.conclude("board-a", new_code=True)
     assert row(engine).claim_hash != claim_hash(code)
 
 
 def test_a_board_that_has_the_key_already_is_noted_as_its_own(engine):
     add(engine)
-    registry(engine).conclude("board-a", is_new=False, new_code=None)
+    registry(engine).conclude("board-a", new_code=None)
     assert row(engine).key_board == "board-a"
 
 
@@ -166,7 +166,7 @@ def test_a_slip_makes_one_board_that_button_and_then_has_no_key_any_more(engine,
     giver.issue(BLANK, "t")
     assert json.loads(path.read_text())["board"] == "board-a"
     assert Slip(path).wanted() == wanted("board-a", "t")  # after a cut cable
-    code = giver.conclude("board-a", is_new=True, new_code=None)
+    code = giver.conclude("board-a", new_code=None)
     assert row(engine).claim_hash == claim_hash(code or "")
     assert KEY.hex() not in path.read_text()
     again = Slip(path).wanted()

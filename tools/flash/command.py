@@ -72,7 +72,7 @@ def flash(
     """Files, self-test, identity, settings; each is read back. Raises `Failure`, and then says what was not done."""
     report, found_files = board.call("report"), board.call("files")
     built = firmware.build()
-    firmware.check_fit(built, report["version"], report["bytecode"], board.port)
+    firmware.check_fit(built, report, board.port)
     if found_files["foreign_main"]:
         raise Failure(
             f"the board's main.py is not ours, and was left alone: keep a copy, then "
@@ -106,7 +106,7 @@ def flash(
         if wanted and order.giver:
             if is_new:
                 _give(board, order, step, wanted, found)
-            code = order.giver.conclude(found.board, is_new=is_new, new_code=order.new_code)
+            code = order.giver.conclude(found.board, new_code=order.new_code)
         if order.settings and not is_new:
             board.call("set_up", order.settings)
     told = certificate.certify(board.call("report"), built, changes, results, written=written)

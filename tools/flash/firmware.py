@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tools.flash.cable import PUT_MICROPYTHON, Cable
 from tools.terminal import Failure
@@ -60,8 +61,9 @@ def build() -> Firmware:
     return Firmware(files)
 
 
-def check_fit(firmware: Firmware, version: str, bytecode: int, port: str) -> None:
-    """A `Failure` where this board's MicroPython would not run it."""
+def check_fit(firmware: Firmware, report: Mapping[str, Any], port: str) -> None:
+    """A `Failure` where this board or its MicroPython would not run it."""
+    version, bytecode = report["version"], report["bytecode"]
     number = tuple(int(part) for part in version.split(".")[:2])
     if bytecode != firmware.bytecode:
         raise Failure(
@@ -73,6 +75,11 @@ def check_fit(firmware: Firmware, version: str, bytecode: int, port: str) -> Non
         oldest = ".".join(map(str, OLDEST))
         raise Failure(
             f"the board has MicroPython {version}, the firmware needs {oldest}: {PUT_MICROPYTHON.format(port=port)}"
+        )
+    if report["lacks"]:
+        raise Failure(
+            f"{report['machine']} has no {', '.join(report['lacks'])}: the firmware runs on the first ESP32, not on "
+            "its S, C and H series"
         )
 
 

@@ -128,8 +128,9 @@ class Giver(Protocol):
         """Note, before it goes there, that this board is given a key; one that no board has had."""
         ...
 
-    def conclude(self, board: str, *, is_new: bool, new_code: bool | None) -> str | None:
-        """The board has the key. Gives the claim code for the card, where there is one to print."""
+    def conclude(self, board: str, *, new_code: bool | None) -> str | None:
+        """The board has the key. Gives the claim code for the card, where there is one to print: None for `new_code`
+        means one for a key that has just arrived."""
         ...
 
 
@@ -170,14 +171,14 @@ class Registry:
         except (Changed, Exists) as error:
             raise Failure(f"{error}: run the same command again") from None
 
-    def conclude(self, board: str, *, is_new: bool, new_code: bool | None) -> str | None:
+    def conclude(self, board: str, *, new_code: bool | None) -> str | None:
         button = self._find()
         assert button is not None
         with self._engine.begin() as conn:
-            if button.key_board in (None, ON_A_SLIP):
-                fleet.note_board(conn, button, board)
+            if not fleet.note_arrival(conn, button, board):
+                raise Failure(f"button {format_id(self._id)} was changed by somebody else: run the same command again")
             code = new_claim_code()
-            wants_code = is_new if new_code is None else new_code
+            wants_code = button.key_ticket is not None if new_code is None else new_code
             return code if wants_code and fleet.renew_claim_code(conn, button.id, code) else None
 
     def _find(self) -> Button | None:
@@ -201,7 +202,7 @@ def export_slip(
         _must(may_replace, f"the key of button {now.name} is {where}", "writes a new one, and that one falls silent")
     nowhere = Found(ON_A_SLIP, None, None, None, None, None)
     wanted = registry.issue(nowhere, secrets.token_hex(8))
-    code = registry.conclude(ON_A_SLIP, is_new=True, new_code=None)
+    code = registry.conclude(ON_A_SLIP, new_code=None)
     slip = {
         "format": SLIP_FORMAT,
         "id": wanted.name,
@@ -251,7 +252,7 @@ class Slip:
         self._write({"board": found.board, "ticket": ticket})
         return self.wanted()
 
-    def conclude(self, board: str, *, is_new: bool, new_code: bool | None) -> str | None:
+    def conclude(self, board: str, *, new_code: bool | None) -> str | None:
         if self._told.get("key"):
             self._write({"board": board, "ticket": None, "key": None, "key_fingerprint": self.wanted().fingerprint})
         return self._told.get("claim_code")

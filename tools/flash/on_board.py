@@ -33,6 +33,7 @@ def report():
         "machine": sys.implementation._machine,
         "version": ".".join(str(part) for part in sys.implementation.version[:3]),
         "bytecode": sys.implementation._mpy & 0xFF,
+        "lacks": [name for name in ("NVS", "wake_on_ext0", "raw_temperature") if not hasattr(esp32, name)],
         "free": free[0] * free[3],
         "id": None if id is None else id & 0xFFFFFFFF,
         "generation": gen,

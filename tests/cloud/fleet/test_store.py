@@ -151,7 +151,7 @@ def test_of_two_who_give_a_key_at_once_one_is_refused(conn):
     fleet.issue_key(conn, seen, board="a", ticket="t")
     with pytest.raises(Changed):
         fleet.issue_key(conn, seen, board="b", ticket="u")
-    assert not fleet.note_board(conn, seen, "b")
+    assert not fleet.note_arrival(conn, seen, "b")
     assert read(conn).key_board == "a"
 
 
