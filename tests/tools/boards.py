@@ -20,10 +20,19 @@ ALONE = {"skip": ("battery", "light", "radio"), "has_finger": False}
 class Desk:
     """A board that has its battery in."""
 
-    def __init__(self, folder: Path, supervisor: Supervisor) -> None:
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = folder
-        self.supervisor = supervisor
         self.port = str(folder / "tty")
+        self._supervisor, is_ready = Supervisor(folder), threading.Event()
+        self._thread = threading.Thread(target=self._supervisor.run, args=(is_ready.set,))
+        self._thread.start()
+        assert is_ready.wait(30)
+
+    def end(self) -> None:
+        """Power and cable, both at once."""
+        self._supervisor.stop()
+        self._thread.join()
 
     def ask(self, do: str, **what: Any) -> dict[str, Any]:
         return list(control.ask(self.folder, {"do": do, **what}))[-1]
@@ -47,16 +56,11 @@ def quiet(*_: object) -> None:
 
 @contextmanager
 def desk(folder: Path) -> Iterator[Desk]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    supervisor, is_ready = Supervisor(folder), threading.Event()
-    thread = threading.Thread(target=supervisor.run, args=(is_ready.set,))
-    thread.start()
+    running = Desk(folder)
     try:
-        assert is_ready.wait(30)
-        yield Desk(folder, supervisor)
+        yield running
     finally:
-        supervisor.stop()
-        thread.join()
+        running.end()
 
 
 class Watched(Cable):

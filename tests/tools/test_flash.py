@@ -162,19 +162,9 @@ def pulled(board: Desk, at: int) -> Any:
 
     def happens(_: str) -> None:
         if next(moments, None) == 0:
-            board.supervisor.stop()
-            assert wait_until_gone(board)
+            board.end()
 
     return happens
-
-
-def wait_until_gone(board: Desk) -> bool:
-    gone = threading.Event()
-    for _ in range(600):
-        if not (board.folder / "tty").is_symlink():
-            return True
-        gone.wait(0.05)
-    return False
 
 
 # Who it is
@@ -435,6 +425,7 @@ def test_a_sigfox_modem_tells_its_id_and_that_is_to_be_the_buttons(
         thread.start()
         board.ask("set", surroundings={"modem_port": listener.getsockname()[1]})
         done = board.flash(registry(engine), settings={"link": "wisol"}, skip=("battery", "light"))
+        board.ask("power", to="off")  # one that failed stays at its prompt, its UART open
         thread.join()
     told = next(test for test in done.certificate["tests"] if test["name"] == "radio")
     assert (told["passed"], said in told["said"]) == (passed, True)
