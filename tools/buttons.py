@@ -13,7 +13,7 @@ from rich.text import Text
 import cloud.fleet.store as fleet
 from cloud import database
 from cloud.fleet.claims import new_claim_code
-from cloud.fleet.model import Button, Exists, check_place, format_id
+from cloud.fleet.model import Button, Exists, format_id
 from cloud.ingest.keys import make_keys
 from cloud.settings import Settings
 from simulator.board.vm import Board, Line
@@ -27,6 +27,7 @@ from tools.terminal import (
     console,
     device_id,
     open_database,
+    place_name,
     print_json,
     settings,
 )
@@ -34,13 +35,6 @@ from tools.terminal import (
 HOLD_MS = 2000  # longer than the 1.5 s from which the firmware takes a press for a long one
 
 app = typer.Typer(help="The buttons of the fleet.", no_args_is_help=True)
-
-
-def _place(text: str) -> str:
-    try:
-        return check_place(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 Id = Annotated[int, typer.Argument(parser=device_id, metavar="ID", help="The button's id, 8 hex digits.")]
@@ -51,7 +45,7 @@ def add(
     device: Annotated[
         int | None, typer.Argument(parser=device_id, metavar="[ID]", help="8 hex digits; a free one if not given.")
     ] = None,
-    place: Annotated[str | None, typer.Option(parser=_place, help='Where it hangs, e.g. "35 Rennes".')] = None,
+    place: Annotated[str | None, typer.Option(parser=place_name, help='Where it hangs, e.g. "35 Rennes".')] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,

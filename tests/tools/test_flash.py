@@ -6,6 +6,8 @@ import os
 import pty
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -374,6 +376,15 @@ def test_a_port_that_is_none_or_taken_says_so(board: Desk, tmp_path: Path):
             cable.check_port(str(port))
     with board.connected(), pytest.raises(Failure, match="is in use: close"):
         cable.check_port(board.port)
+
+
+def test_a_port_that_one_may_not_open_tells_of_the_group(tmp_path: Path):
+    (tmp_path / "tty").touch(mode=0)
+    script = (
+        "import os, sys; from tools.flash import cable; os.geteuid() or os.setuid(65534); cable.check_port(sys.argv[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "tty")], capture_output=True, text=True)
+    assert "usermod -aG dialout" in done.stderr
 
 
 def test_a_board_without_micropython_is_told_how_to_get_it(tmp_path: Path):

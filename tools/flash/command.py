@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from cloud import database
-from cloud.fleet.model import check_place, format_id
+from cloud.fleet.model import format_id
 from cloud.ingest.keys import make_keys
 from tools.flash import cable, certificate, checks, firmware
 from tools.flash import settings as settings_of_board
@@ -34,12 +34,14 @@ from tools.terminal import (
     console,
     device_id,
     open_database,
+    place_name,
     print_json,
     settings,
 )
 
 KINDS = ("pickup", "cancel", "alive", "boot", "ask")  # as docs/wire-format.md numbers them
 KEPT_HEAD, KEPT_LETTER = ">H", ">BBBII12s"  # of `kept`, as firmware/lib/domino/outbox.py lays it out
+CARDS = ".svg", ".png"
 FAILED_TEST = 4  # exit code
 
 
@@ -189,7 +191,9 @@ def command(
     new: Annotated[
         bool, typer.Option("--new", help="Take a new button into the fleet; --button names its id.")
     ] = False,
-    place: Annotated[str | None, typer.Option(help='With --new: where it will hang, e.g. "35 Rennes".')] = None,
+    place: Annotated[
+        str | None, typer.Option(parser=place_name, help='With --new: where it will hang, e.g. "35 Rennes".')
+    ] = None,
     from_: Annotated[
         Path | None, typer.Option("--from", help="Make it the button on this slip of `domino button export`.")
     ] = None,
@@ -234,6 +238,8 @@ def command(
         raise Failure("give one of --button/--new, --from, --erase/--export", 2)
     if unknown := set(skip or ()) - set(checks.NAMES):
         raise Failure(f"there is no test {', '.join(sorted(unknown))}: there is {', '.join(checks.NAMES)}", 2)
+    if card and card.suffix.lower() not in CARDS:
+        raise Failure(f"{card}: a card is {' or '.join(CARDS)}", 2)
     where = port or cable.find_port()
     tell = (lambda text: print(text, file=sys.stderr, flush=True)) if as_json else console.print
     if erase or export_file:
@@ -248,7 +254,7 @@ def command(
     elif button is not None or new:
         keys = make_keys(chosen.master_key)
         engine = open_database(data_dir, database_url)
-        giver = Registry(engine, keys, button, is_new=new, place=check_place(place) if place else None)
+        giver = Registry(engine, keys, button, is_new=new, place=place)
     to_be = settings_of_board.gather(
         link=link,
         wifi=wifi,
@@ -263,19 +269,22 @@ def command(
     base_url = chosen.public_url or (slip.settings.get("claim_url") if slip else None)
     with cable.connect(where, tell) as board, _progress(as_json) as progress:
         done = flash(board, order, tell=tell, progress=progress)
+    # Here, because drawing costs a tenth of a second that no other command need pay.
+    from tools.flash import card as drawing
+
     told = done.certificate
     at = told["at"].replace(":", "").replace("-", "")[:15]
     kept = certificate_file or chosen.data_dir / "certificates" / f"{told['button'] or told['board']}-{at}.json"
     certificate.write_private(kept, json.dumps(told, indent=2).encode() + b"\n")
     if card and done.claim_code:
-        certificate.write_card(card, told["button"], done.claim_code, base_url)
+        drawing.write_card(card, told["button"], done.claim_code, base_url)
     if as_json:
-        claim = done.claim_code and certificate.claim_text(done.claim_code, base_url)
+        claim = done.claim_code and drawing.claim_text(done.claim_code, base_url)
         print_json(told | {"claim_code": done.claim_code, "claim": claim, "kept_in": str(kept)})
     else:
         certificate.show(told, console)
         if done.claim_code:
-            certificate.show_claim(done.claim_code, base_url, console)
+            drawing.show_claim(done.claim_code, base_url, console)
         elif card and told["passed"]:
             tell("No card was drawn: there is no new claim code. --claim-code makes one, if nobody owns the button.")
         console.print(f"[dim]certificate  {kept}[/]", soft_wrap=True)

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from tools.terminal import Failure
 
 PASSWORD_VARIABLE = "DOMINO_WIFI_PASSWORD"  # noqa: S105 the name of one
@@ -94,6 +91,10 @@ def _broker(text: str, *, has_tls: bool) -> dict[str, Any]:
 
 def _der(path: Path) -> bytes:
     """The one certificate in the file, PEM or DER."""
+    # Here, because X.509 costs a tenth of a second that no other command need pay.
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
     try:
         data = path.read_bytes()
         is_pem = data.lstrip().startswith(b"-----")
