@@ -206,7 +206,9 @@ def test_a_slip_that_others_can_read_or_that_is_none_is_refused(engine, tmp_path
     with pytest.raises(Failure, match="chmod 600"):
         Slip(path)
     path.chmod(0o600)
-    for text in ("", "[]", "{}", '{"format": "domino-button-1", "id": "xyz"}'):
+    whole = json.loads(path.read_text())
+    wrong = [{**whole, **change} for change in ({"id": "xyz"}, {"key": "00"}, {"key_generation": 4}, {"broker": 1})]
+    for text in ("", "[]", "{}", *map(json.dumps, wrong)):
         path.write_text(text)
         with pytest.raises(Failure, match="no button's slip"):
             Slip(path)

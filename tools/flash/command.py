@@ -5,6 +5,7 @@ before it goes there, so that a cable pulled in between leaves a button that is 
 again, and never two that speak under one key.
 """
 
+import contextlib
 import json
 import secrets
 import struct
@@ -101,19 +102,18 @@ def flash(
         finger_s=order.finger_s,
         tell=tell,
     )
-    code, written = None, _name(step, wanted, found)
-    if any(result.passed is False for result in results):
-        written = "not written: a test failed" if is_new else written
-    else:
-        if wanted and order.giver:
-            if is_new:
-                _give(board, order, step, wanted, found)
-            code = order.giver.conclude(found.board, new_code=order.new_code)
-        if order.settings and not is_new:
-            board.call("set_up", order.settings)
+    passed = all(result.passed is not False for result in results)
+    if passed and is_new and wanted:
+        _give(board, order, step, wanted, found)
+    elif passed and order.settings:
+        board.call("set_up", order.settings)
+    written = _name(step, wanted, found) if passed or not is_new else "not written: a test failed"
     told = certificate.certify(board.call("report"), built, changes, results, written=written)
-    if told["passed"]:  # else it waits at its prompt for the next try
-        board.restart()
+    code = None
+    if passed:  # else it waits at its prompt for the next try
+        code = order.giver.conclude(found.board, new_code=order.new_code) if order.giver else None
+        with contextlib.suppress(cable.Gone):  # all is done, and a code is there to be shown
+            board.restart()
     return Done(told, code)
 
 
@@ -238,6 +238,8 @@ def command(
         raise Failure("give one of --button/--new, --from, --erase/--export", 2)
     if unknown := set(skip or ()) - set(checks.NAMES):
         raise Failure(f"there is no test {', '.join(sorted(unknown))}: there is {', '.join(checks.NAMES)}", 2)
+    if claim_code and button is None:
+        raise Failure("--claim-code needs --button", 2)
     if card and card.suffix.lower() not in CARDS:
         raise Failure(f"{card}: a card is {' or '.join(CARDS)}", 2)
     where = port or cable.find_port()

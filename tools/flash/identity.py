@@ -20,13 +20,14 @@ import sqlalchemy as sa
 import cloud.fleet.store as fleet
 from cloud import database
 from cloud.fleet.claims import new_claim_code
-from cloud.fleet.model import Button, Changed, Exists, KeysUsedUp, State, format_id, parse_id
+from cloud.fleet.model import LAST_GENERATION, Button, Changed, Exists, KeysUsedUp, State, format_id, parse_id
 from cloud.ingest.keys import DEVICE_KEY_BYTES, Keys
 from cloud.secret import write_secret
 from tools.terminal import Failure
 
 ON_A_SLIP = "slip"  # for the board that the slip will be used for
 SLIP_FORMAT = "domino-button-1"
+SETTINGS = ("link", "wifi", "wifi_password", "broker")  # that a slip may have besides
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +268,12 @@ class Slip:
             parse_id(told["id"])
             if told.get("key") and len(bytes.fromhex(told["key"])) != DEVICE_KEY_BYTES:
                 raise ValueError
-            if told["key_generation"] not in range(4):
+            texts = ("claim_code", "claim_url", "board", "ticket", "key_fingerprint", *SETTINGS)
+            if told["key_generation"] not in range(LAST_GENERATION + 1):
+                raise ValueError
+            if not all(isinstance(told.get(name) or "", str) for name in texts):
+                raise ValueError
+            if told.get("heartbeat_hours") not in (None, *range(1, 169)):
                 raise ValueError
         except OSError as error:
             raise Failure(f"{self._path} cannot be read: {error.strerror}") from None
