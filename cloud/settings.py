@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     # The web pages' address; behind a proxy it stays on loopback, and empty it would mean every address there is.
     host: str = Field("127.0.0.1", min_length=1)
     http_port: Port = 8710
+    public_url: str | None = Field(None, pattern="^https?://[^/?#]+(/[^?#]*)?$")  # where customers reach the pages
     mqtt_port: Port = 1883
     database_url: SecretStr | None = None  # may carry a password; default: SQLite in the data folder
     broker_url: SecretStr | None = None  # may carry a password; default: a nats-server started here

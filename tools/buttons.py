@@ -13,10 +13,11 @@ from rich.text import Text
 import cloud.fleet.store as fleet
 from cloud import database
 from cloud.fleet.claims import new_claim_code
-from cloud.fleet.model import Button, Exists, check_place, format_id
+from cloud.fleet.model import Button, Exists, format_id
 from cloud.ingest.keys import make_keys
 from cloud.settings import Settings
 from simulator.board.vm import Board, Line
+from tools.flash.identity import export_slip
 from tools.running import find_running
 from tools.terminal import (
     AsJson,
@@ -26,6 +27,7 @@ from tools.terminal import (
     console,
     device_id,
     open_database,
+    place_name,
     print_json,
     settings,
 )
@@ -33,13 +35,6 @@ from tools.terminal import (
 HOLD_MS = 2000  # longer than the 1.5 s from which the firmware takes a press for a long one
 
 app = typer.Typer(help="The buttons of the fleet.", no_args_is_help=True)
-
-
-def _place(text: str) -> str:
-    try:
-        return check_place(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 Id = Annotated[int, typer.Argument(parser=device_id, metavar="ID", help="The button's id, 8 hex digits.")]
@@ -50,7 +45,7 @@ def add(
     device: Annotated[
         int | None, typer.Argument(parser=device_id, metavar="[ID]", help="8 hex digits; a free one if not given.")
     ] = None,
-    place: Annotated[str | None, typer.Option(parser=_place, help='Where it hangs, e.g. "35 Rennes".')] = None,
+    place: Annotated[str | None, typer.Option(parser=place_name, help='Where it hangs, e.g. "35 Rennes".')] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
@@ -120,6 +115,28 @@ def _fields(button: Button) -> dict[str, object]:
 
 
 @app.command()
+def export(
+    device: Id,
+    file: Annotated[Path, typer.Argument(help="The slip; it holds a key, and is made readable to you alone.")],
+    reprovision: Annotated[
+        bool, typer.Option("--reprovision", help="Though its key is out: a new one, and that board falls silent.")
+    ] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a slip for somebody who flashes elsewhere: `domino flash --from FILE`, for one board, once."""
+    chosen = settings(data_dir=data_dir, database_url=database_url)
+    engine, keys = open_database(data_dir, database_url), make_keys(chosen.master_key)
+    told = export_slip(engine, keys, device, file, claim_url=chosen.public_url, may_replace=reprovision)
+    if as_json:
+        print_json(told)
+        return
+    console.print(f"{file} makes one board button [bold]{told['id']}[/], key generation {told['key_generation']}")
+    console.print(f"[dim]it holds the key: hand it over as a secret, then `domino flash --from {file.name}`[/]")
+
+
+@app.command()
 def revoke(device: Id, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Refuse from now on whatever a lost button sends; it is stored with that reason."""
     with open_database(data_dir, database_url).begin() as conn:
@@ -170,12 +187,15 @@ def open_board(
 ) -> Board:
     """The stand-in board of `device`, provisioned as flashing does it, in `folder` or the data folder.
 
-    Raises `Failure` for a button that is not in the fleet.
+    Raises `Failure` for a button that is not in the fleet, and for one whose key was given to a board: two boards with
+    one key would use the same counters.
     """
     with database.reading(engine) as conn:
         button = fleet.find(conn, device)
     if button is None:
         raise Failure(f"button {format_id(device)} is not in the fleet: `domino button add {format_id(device)}`")
+    if button.key_board is not None:
+        raise Failure(f"the key of {format_id(device)} is on a board of its own, {button.key_board}: press that one")
     key = make_keys(chosen.master_key).device_key(button.id, button.key_generation)
     board = Board(folder or chosen.data_dir / "boards" / format_id(device))
     # Flashed anew each time, as the broker's port may have changed; its counter only ever goes up.

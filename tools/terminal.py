@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from cloud import database
-from cloud.fleet.model import parse_id
+from cloud.fleet.model import check_place, parse_id
 from cloud.settings import Settings, load
 
 console = Console(highlight=False)
@@ -58,6 +58,13 @@ def open_database(data_dir: Path | None, database_url: str | None) -> sa.Engine:
 def device_id(text: str) -> int:
     try:
         return parse_id(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def place_name(text: str) -> str:
+    try:
+        return check_place(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

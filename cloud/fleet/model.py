@@ -6,6 +6,7 @@ from enum import StrEnum
 
 ID_DIGITS = 8  # a device id is 32 bits, written as upper-case hex
 MAX_PLACE = 60  # characters
+LAST_GENERATION = 3  # of a button's key: two bits on the wire
 
 
 class State(StrEnum):
@@ -17,9 +18,21 @@ class Exists(ValueError):
     """The fleet has a button of this id already."""
 
 
+class KeysUsedUp(ValueError):
+    """The button has had all the keys that the wire format has room for."""
+
+
+class Changed(RuntimeError):
+    """Somebody else changed the button in between."""
+
+
 @dataclass(frozen=True, slots=True)
 class Button:
-    """One button. `last_counter` is the highest accepted, 0 when it was never heard."""
+    """One button. `last_counter` is the highest accepted under its key, 0 when it was never heard.
+
+    `key_board` names the board that was given the key, None where it has never left the cloud; `key_ticket` is what
+    that board had to show for it.
+    """
 
     id: int
     key_generation: int
@@ -32,6 +45,8 @@ class Button:
     last_counter: int
     battery_mv: int | None
     temperature_c: int | None
+    key_board: str | None = None
+    key_ticket: str | None = None
 
 
 def format_id(device: int) -> str:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cloud.database import Instant, insert, metadata
 from cloud.fleet.claims import claim_hash
-from cloud.fleet.model import Button, Exists, State, format_id
+from cloud.fleet.model import LAST_GENERATION, Button, Changed, Exists, KeysUsedUp, State, format_id
 
 buttons = sa.Table(
     "buttons",
@@ -31,6 +31,8 @@ buttons = sa.Table(
     sa.Column("budget_day", sa.Date),  # the UTC day that the two counts below speak of
     sa.Column("uplinks_today", sa.Integer, nullable=False, server_default="0"),
     sa.Column("downlinks_today", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("key_board", sa.Text),  # which board was given the key of this generation; none: it never left the cloud
+    sa.Column("key_ticket", sa.Text),  # shown by that board as long as the key has not reached it
 )
 
 
@@ -53,6 +55,10 @@ def add(
     )
     if not added.rowcount:
         raise Exists(f"button {format_id(id)} is in the fleet already")
+    return _found(conn, id)
+
+
+def _found(conn: sa.Connection, id: int) -> Button:
     button = find(conn, id)
     assert button is not None
     return button
@@ -94,6 +100,46 @@ def revoke(conn: sa.Connection, id: int) -> bool:
     return conn.execute(sa.update(buttons).where(buttons.c.id == id).values(state=State.REVOKED)).rowcount == 1
 
 
+def renew_claim_code(conn: sa.Connection, id: int, claim_code: str) -> bool:
+    """Put this code in place of the one before; False where the button has an owner, and so needs none."""
+    unclaimed = sa.update(buttons).where(buttons.c.id == id, buttons.c.owner_id.is_(None))
+    return conn.execute(unclaimed.values(claim_hash=claim_hash(claim_code))).rowcount == 1
+
+
+def issue_key(conn: sa.Connection, button: Button, *, board: str, ticket: str, beyond: int = -1) -> Button:
+    """Give `board` a key that no board has had: the first, if it never left the cloud, else the next generation.
+
+    It is above generation `beyond`. From here on the cloud understands this key alone, and counts anew with a new
+    one. `button` is as it was read; raises `Changed` when it is so no more, `KeysUsedUp` after the last generation.
+    """
+    was_given = button.key_board is not None or button.last_seen_at is not None
+    generation = max(button.key_generation + was_given, beyond + 1)
+    if generation > LAST_GENERATION:
+        raise KeysUsedUp(f"button {format_id(button.id)} has had all of its {LAST_GENERATION + 1} keys")
+    given = {"key_board": board, "key_ticket": ticket, "key_generation": generation}
+    if generation != button.key_generation:
+        given["last_counter"] = 0
+    if not conn.execute(_as_read(button).values(**given)).rowcount:
+        raise Changed(f"button {format_id(button.id)} was changed by somebody else just now")
+    return _found(conn, button.id)
+
+
+def note_arrival(conn: sa.Connection, button: Button, board: str) -> bool:
+    """Note that this board has the key, its ticket being used; False where `button` is no more as it was read."""
+    return conn.execute(_as_read(button).values(key_board=board, key_ticket=None)).rowcount == 1
+
+
+def _as_read(button: Button) -> sa.Update:
+    """An update of its row that finds it only as it was read."""
+    return sa.update(buttons).where(
+        buttons.c.id == button.id,
+        buttons.c.state == State.ACTIVE,
+        buttons.c.key_generation == button.key_generation,
+        buttons.c.key_board.is_not_distinct_from(button.key_board),
+        buttons.c.key_ticket.is_not_distinct_from(button.key_ticket),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What a button has used of its day on the link."""
@@ -115,6 +161,7 @@ class Heard:
     """What a batch of accepted uplinks leaves to remember of one button."""
 
     button_id: int
+    key_generation: int
     counter: int
     battery_mv: int
     temperature_c: int
@@ -130,7 +177,8 @@ def note(conn: sa.Connection, heard: Sequence[Heard], now: datetime) -> None:
     same_day = buttons.c.budget_day == now.date()
     conn.execute(
         sa.update(buttons)
-        .where(buttons.c.id == sa.bindparam("b_id"))
+        # One that was given a new key meanwhile counts anew.
+        .where(buttons.c.id == sa.bindparam("b_id"), buttons.c.key_generation == sa.bindparam("b_generation"))
         .values(
             last_seen_at=now,
             battery_mv=sa.case((newer, sa.bindparam("b_battery")), else_=buttons.c.battery_mv),
@@ -143,6 +191,7 @@ def note(conn: sa.Connection, heard: Sequence[Heard], now: datetime) -> None:
         [
             {
                 "b_id": one.button_id,
+                "b_generation": one.key_generation,
                 "b_counter": one.counter,
                 "b_battery": one.battery_mv,
                 "b_temperature": one.temperature_c,
@@ -167,4 +216,6 @@ def _button(row: sa.Row[Any]) -> Button:
         last_counter=row.last_counter,
         battery_mv=row.battery_mv,
         temperature_c=row.temperature_c,
+        key_board=row.key_board,
+        key_ticket=row.key_ticket,
     )

@@ -255,7 +255,15 @@ def _remember(fresh: dict[frames.Key, Fresh], answers: Container[frames.Key]) ->
         newest = uplinks[-1][1].uplink
         answered = sum(key in answers for key, _ in uplinks)
         heard.append(
-            fleet.Heard(device, newest.counter, newest.battery_mv, newest.temperature_c, len(uplinks), answered)
+            fleet.Heard(
+                device,
+                newest.key_generation,
+                newest.counter,
+                newest.battery_mv,
+                newest.temperature_c,
+                len(uplinks),
+                answered,
+            )
         )
     return heard
 

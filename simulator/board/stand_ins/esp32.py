@@ -20,7 +20,10 @@ def raw_temperature():
 
 
 class NVS:
-    """Values set live in memory until `commit`. nvs.json: {namespace: {name: [type, value]}}, blobs in hex."""
+    """Values set, and erased (None), live in memory until `commit`.
+
+    nvs.json: {namespace: {name: [type, value]}}, blobs in hex.
+    """
 
     def __init__(self, namespace):
         self._namespace = _named(namespace)
@@ -44,6 +47,14 @@ class NVS:
         buffer[: len(value)] = value
         return len(value)
 
+    def erase_key(self, key):
+        self._entry(key)
+        _board.boundary("before nvs_erase")
+        self._set[key] = None
+        if _board.surroundings["nvs_writes_through"]:
+            self._write()
+        _board.boundary("after nvs_erase")
+
     def commit(self):
         _board.boundary("before nvs_commit")
         self._write()
@@ -60,14 +71,23 @@ class NVS:
 
     def _write(self):
         flash = _board.load("nvs.json", {})
-        flash.setdefault(self._namespace, {}).update(self._set)
+        values = flash.setdefault(self._namespace, {})
+        values.update(self._set)
+        flash[self._namespace] = {name: value for name, value in values.items() if value}
         _board.store("nvs.json", flash)
 
     def _get(self, key, kind):
-        entry = self._set.get(key) or _board.load("nvs.json", {}).get(self._namespace, {}).get(key)
-        if entry is None or entry[0] != kind:
+        entry = self._entry(key)
+        if entry[0] != kind:
             raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND")
         return entry[1]
+
+    def _entry(self, key):
+        values = _board.load("nvs.json", {}).get(self._namespace, {})
+        values.update(self._set)
+        if not values.get(key):
+            raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND")
+        return values[key]
 
 
 def _named(name):

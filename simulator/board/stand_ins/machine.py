@@ -1,5 +1,8 @@
 """Stand-in for the ESP32's `machine`: pins, the battery's ADC, RTC memory, a UART, the watchdog, deep sleep."""
 
+import hashlib
+import os
+
 import _board
 import esp32
 import utime
@@ -9,6 +12,10 @@ EXT0_WAKE, TIMER_WAKE = 2, 4
 
 _KEY_PIN = 4
 _DIVIDER = 2
+
+
+def unique_id():
+    return hashlib.sha256(os.getenv("DOMINO_BOARD").encode()).digest()[:6]  # an ESP32's is its MAC address
 
 
 def reset_cause():

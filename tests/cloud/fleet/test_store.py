@@ -10,7 +10,7 @@ import cloud.tables  # noqa: F401  fills the metadata
 from cloud import database
 from cloud.accounts.store import accounts
 from cloud.fleet.claims import ALPHABET, LENGTH, claim_hash, new_claim_code
-from cloud.fleet.model import Exists, State, format_id, parse_id
+from cloud.fleet.model import Button, Changed, Exists, KeysUsedUp, State, format_id, parse_id
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 CODE = "7K4F-2M9X-11AB"
@@ -86,7 +86,7 @@ def test_claim_codes_are_fresh_and_easily_typed():
 
 
 def heard(counter: int, *, uplinks: int = 1, downlinks: int = 0, battery_mv: int = 3000) -> list[fleet.Heard]:
-    return [fleet.Heard(0x12AB34, counter, battery_mv, 20, uplinks, downlinks)]
+    return [fleet.Heard(0x12AB34, 0, counter, battery_mv, 20, uplinks, downlinks)]
 
 
 def test_an_overtaken_uplink_never_turns_the_counter_back(conn):
@@ -116,3 +116,56 @@ def test_a_button_can_be_revoked(conn):
     button = fleet.find(conn, 0x12AB34)
     assert button is not None
     assert button.state is State.REVOKED
+
+
+def read(conn: sa.Connection) -> Button:
+    button = fleet.find(conn, 0x12AB34)
+    assert button is not None
+    return button
+
+
+def test_every_board_is_given_a_key_that_none_had_before_it(conn):
+    add(conn)
+    given = [fleet.issue_key(conn, read(conn), board=board, ticket=board).key_generation for board in "abcd"]
+    assert given == [0, 1, 2, 3]
+    with pytest.raises(KeysUsedUp, match="all of its 4 keys"):
+        fleet.issue_key(conn, read(conn), board="e", ticket="e")
+    assert (read(conn).key_board, read(conn).key_ticket) == ("d", "d")
+
+
+def test_a_key_that_was_heard_has_been_given_even_if_nobody_noted_to_whom(conn):
+    add(conn)
+    fleet.note(conn, heard(40), NOW)
+    button = fleet.issue_key(conn, read(conn), board="a", ticket="t")
+    assert (button.key_generation, button.last_counter) == (1, 0)
+
+
+def test_a_new_key_is_above_what_the_board_has_had(conn):
+    add(conn)
+    assert fleet.issue_key(conn, read(conn), board="a", ticket="t", beyond=1).key_generation == 2
+
+
+def test_of_two_who_give_a_key_at_once_one_is_refused(conn):
+    add(conn)
+    seen = read(conn)
+    fleet.issue_key(conn, seen, board="a", ticket="t")
+    with pytest.raises(Changed):
+        fleet.issue_key(conn, seen, board="b", ticket="u")
+    assert not fleet.note_arrival(conn, seen, "b")
+    assert read(conn).key_board == "a"
+
+
+def test_what_was_heard_under_the_old_key_never_moves_the_new_keys_counter(conn):
+    add(conn)
+    fleet.issue_key(conn, read(conn), board="a", ticket="t", beyond=0)
+    fleet.note(conn, heard(40), NOW)
+    assert read(conn).last_counter == 0
+
+
+def test_a_new_claim_code_takes_the_old_ones_place_until_somebody_owns_the_button(conn):
+    add(conn)
+    code = new_claim_code()
+    assert fleet.renew_claim_code(conn, 0x12AB34, code)
+    assert fleet.claim(conn, claim_code=CODE, owner_id=1, now=NOW) is None
+    assert fleet.claim(conn, claim_code=code, owner_id=1, now=NOW)
+    assert not fleet.renew_claim_code(conn, 0x12AB34, new_claim_code())
