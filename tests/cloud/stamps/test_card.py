@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pypdfium2
 import pytest
@@ -14,6 +15,7 @@ from cloud.stamps.card import HEIGHT, MARGIN, WIDTH, Bar, Card, Sheet, Words, da
 from cloud.stamps.item import number_of, payload, read_marks
 
 COARSE = 2  # 144 dots an inch: what a cheap printer and a handset leave of it
+DOCS = Path(__file__).parents[3] / "docs"
 CARD = Card("7K4F2M9X", number_of(604127))
 
 
@@ -110,3 +112,8 @@ def test_an_svg_holds_one_page_and_says_so(count):
 
 def test_a_code_is_in_no_repr():
     assert "7K4F2M9X" not in repr(CARD)
+
+
+def test_the_picture_in_the_documents_is_what_is_printed():
+    """Draw it anew with `to_svg([CARD], Sheet.A7)`."""
+    assert (DOCS / "images/stamp-card.svg").read_text() == to_svg([CARD], Sheet.A7)
