@@ -54,7 +54,7 @@ def _card(stamp: Stamp | None, otherwise: str) -> Card:
             f"the stamp of pickup {stamp.pickup_id} is {stamp.state}: cards are printed of live stamps, "
             "which are those of confirmed pickups not yet redeemed"
         )
-    return Card(stamp.code, item.number_of(stamp.pickup_id))
+    return Card(stamp.code, item.parcel_number(stamp.pickup_id))
 
 
 def _print(cards: list[Card | None], sheet: Sheet, out: Path) -> bytes:
@@ -87,7 +87,7 @@ def find(
         stamp = _find(conn, text)
     if stamp is None or stamp.pickup_id is None:
         raise Failure("no parcel of ours bears this")
-    number = item.number_of(stamp.pickup_id)
+    number = item.parcel_number(stamp.pickup_id)
     if as_json:
         print_json({"pickup_id": stamp.pickup_id, "number": str(number), "state": stamp.state})
         return

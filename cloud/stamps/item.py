@@ -31,9 +31,9 @@ class Contradiction(ValueError):
     """Code and number of one DataMatrix belong to two items."""
 
 
-def number_of(pickup_id: int) -> s10.Number:
+def parcel_number(pickup_id: int) -> s10.Number:
     """
-    >>> number_of(604127).grouped
+    >>> parcel_number(604127).grouped
     'CD 0060 4127 2 FR'
     """
     turn, serial = divmod(pickup_id, s10.SERIALS)

@@ -12,15 +12,15 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from cloud.stamps.card import HEIGHT, MARGIN, WIDTH, Bar, Card, Sheet, Words, data_matrix, draw, to_pdf, to_svg
-from cloud.stamps.item import number_of, payload, read_marks
+from cloud.stamps.item import parcel_number, payload, read_marks
 
 COARSE = 2  # 144 dots an inch: what a cheap printer and a handset leave of it
 DOCS = Path(__file__).parents[3] / "docs"
-CARD = Card("7K4F2M9X", number_of(604127))
+CARD = Card("7K4F2M9X", parcel_number(604127))
 
 
 def cards(count: int) -> list[Card | None]:
-    return [Card(f"7K4F2M{at:02}", number_of(604127 + at)) for at in range(count)]
+    return [Card(f"7K4F2M{at:02}", parcel_number(604127 + at)) for at in range(count)]
 
 
 def matrices(page: Image.Image) -> list[str]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.stamps import item
-from cloud.stamps.item import Contradiction, Marks, find_item, number_of, payload, pickup_of, read_marks
+from cloud.stamps.item import Contradiction, Marks, find_item, parcel_number, payload, pickup_of, read_marks
 from cloud.stamps.model import ALPHABET, format_pairs
 from cloud.stamps.s10 import parse
 
@@ -24,12 +24,12 @@ def find(text: str) -> str | None:
 
 @given(pickup_ids)
 def test_a_pickup_is_found_by_its_number_alone_without_any_table(pickup_id):
-    assert pickup_of(parse(number_of(pickup_id).grouped)) == pickup_id
+    assert pickup_of(parse(parcel_number(pickup_id).grouped)) == pickup_id
 
 
 @given(codes, pickup_ids)
 def test_each_of_the_three_says_what_it_was_made_of(code, pickup_id):
-    number = number_of(pickup_id)
+    number = parcel_number(pickup_id)
     assert read_marks(format_pairs(code).lower()) == Marks(code, None)
     assert read_marks(number.grouped) == Marks(None, pickup_id)
     assert read_marks(payload(code, number)) == Marks(code, pickup_id)
@@ -48,7 +48,7 @@ def test_marks_of_no_item_of_ours_find_none(text):
 def test_a_label_put_together_from_two_parcels_is_refused_and_its_code_not_told():
     for code, pickup_id in [("7K4F2M9X", 9), ("7K4F2M9X", 8), ("7K4F2M9Y", 9)]:
         with pytest.raises(Contradiction) as refused:
-            find(payload(code, number_of(pickup_id)))
+            find(payload(code, parcel_number(pickup_id)))
         assert code not in str(refused.value)
 
 
@@ -80,7 +80,7 @@ def test_noise_is_refused_or_read_but_never_crashes(text):
 @pytest.mark.parametrize("pickup_id", [-1, 4 * 10**8])
 def test_a_pickup_without_a_number_of_its_own_gets_none(pickup_id):
     with pytest.raises(ValueError, match="beyond"):
-        number_of(pickup_id)
+        parcel_number(pickup_id)
 
 
 def test_the_code_is_not_in_the_repr():
