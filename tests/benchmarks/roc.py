@@ -232,13 +232,16 @@ def draw(all_lines: Sequence[Line], live: int, theme: str, out: Path) -> None:
 
 def table(all_lines: Sequence[Line]) -> str:
     """In Markdown: each scheme at the false accepts that one would choose, or where it stands."""
-    rows = ["| reading | correct | false accepts, never sold | false accepts, forged |", "|---|---|---|---|"]
+    rows = [
+        "| reading | tries | correct | false accepts, never sold | false accepts, forged |",
+        "|---|---|---|---|---|",
+    ]
     for line in all_lines:
         wanted = [int(np.searchsorted(line.unsold, alpha * 1.0001, side="right")) - 1 for alpha in ALPHAS]
         shown = sorted({max(at, 0) for at in wanted}) if line.is_soft else range(len(line.correct))
         for at in shown:
-            name = f"{line.name}, {line.spent[at]:,}" if line.is_soft else line.name
-            rows.append(f"| {name} | {line.correct[at]:.4f} | {line.unsold[at]:.1e} | {line.forged[at]:.1e} |")
+            figures = f"{line.spent[at]} | {line.correct[at]:.4f} | {line.unsold[at]:.1e} | {line.forged[at]:.1e}"
+            rows.append(f"| {line.name} | {figures} |")
     return "\n".join(rows)
 
 

@@ -82,6 +82,6 @@ def test_the_command_draws_both_themes_and_prints_the_table(pictures, tmp_path: 
     roc.main()
     said = capsys.readouterr().out
     assert "30 pictures, 1,000,000 live codes" in said
-    assert "| list budget, 109 |" in said
+    assert "| list budget | 109 |" in said
     for theme, colours in roc.THEMES.items():
         assert colours[0] in (tmp_path / f"roc-{theme}.svg").read_text()
