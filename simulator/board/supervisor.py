@@ -22,7 +22,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ ROM_SAYS = {
     vm.WDT_RESET: "rst:0x7 (TG0WDT_SYS_RESET)",
     vm.DEEPSLEEP_RESET: "rst:0x5 (DEEPSLEEP_RESET)",
 }
+OUTSIDE = ("key", "modem")  # events that are not the firmware's doing
 RESETS = {"reset": vm.HARD_RESET, "watchdog": vm.WDT_RESET}  # by the last line of the trace
 
 
@@ -162,14 +163,28 @@ class Machine:
         self.console.close()
 
 
+@dataclass(frozen=True, slots=True)
+class ModemLine:
+    """To a virtual modem: where its UART is heard, and a descriptor on which it tells its states, one a line."""
+
+    port: int
+    states: int
+
+
 class Supervisor:
     """The board in `folder`. `run` serves it until `stop`, which may be called from a signal handler."""
 
-    def __init__(self, folder: Path, on_line: Callable[[str], object] = lambda line: None) -> None:
+    def __init__(
+        self, folder: Path, on_line: Callable[[str], object] = lambda line: None, modem: ModemLine | None = None
+    ) -> None:
         self._board = vm.Board(folder)
         self.folder = folder.absolute()
         self._on_line = on_line
         self._recall_surroundings()
+        self._modem = modem
+        self._modem_is = self._modem_was = "idle" if modem else None  # now, and at the last reset
+        if modem:
+            self._board.surroundings = replace(self._board.surroundings, modem_port=modem.port)
         self.state = State.OFF
         self._machine: Machine | None = None
         self._wake_on: list[list[int]] = []
@@ -201,6 +216,8 @@ class Supervisor:
         try:
             self._selector.register(self._line, selectors.EVENT_READ, self._on_typed)
             self._selector.register(listening, selectors.EVENT_READ, lambda: self._on_caller(listening))
+            if self._modem:
+                self._selector.register(self._modem.states, selectors.EVENT_READ, self._on_modem)
             self._start(vm.PWRON_RESET)
             ready()
             while not self._is_stopped:
@@ -260,8 +277,8 @@ class Supervisor:
     # The life of a VM
 
     def _start(self, cause: int, wake_reason: int = 0, *, with_main: bool = True) -> Machine:
-        if self.state is State.ASLEEP:
-            self._use += energy.asleep(self._asleep_ms())
+        self._count_sleep()
+        self._modem_was = self._modem_is
         self._lives += 1
         # A soft reset runs no ROM and loads nothing from flash.
         surroundings = self._board.surroundings
@@ -315,10 +332,10 @@ class Supervisor:
         machine.reap()
         self._console_line = b""
         trace = self._trace_of_life()
-        last = next((event for event in reversed(trace) if event["kind"] != "key"), {"kind": "", "ms": 0})
+        last = next((event for event in reversed(trace) if event["kind"] not in OUTSIDE), {"kind": "", "ms": 0})
         cut, self._cut = self._cut, ""
         why = cut or last["kind"]
-        self._last_use = energy.awake(trace, last["ms"] if why == "sleep" else awake_ms)
+        self._last_use = energy.awake(trace, last["ms"] if why == "sleep" else awake_ms, self._modem_was)
         self._use += self._last_use
         self._add_to_trace(awake_ms, "used", charge_mah=round(self._last_use.charge_mah, 6))
         if why == "sleep":
@@ -351,11 +368,16 @@ class Supervisor:
             self._start(vm.DEEPSLEEP_RESET, vm.KEY_WAKE)
 
     def _lose_power(self) -> None:
-        if self.state is State.ASLEEP:
-            self._use += energy.asleep(self._asleep_ms())
+        self._count_sleep()
         self.state = State.OFF
         self._board.empty_rtc()
         self._dismiss_followers()
+
+    def _count_sleep(self) -> None:
+        """What it has used asleep until now."""
+        if self.state is State.ASLEEP:
+            self._use += energy.asleep(self._asleep_ms(), self._modem_is)
+            self._asleep_since = time.monotonic()
 
     def _asleep_ms(self) -> int:
         return round((time.monotonic() - self._asleep_since) * 1000)
@@ -367,6 +389,17 @@ class Supervisor:
         if typed and self._machine:
             self._machine.type(typed)
         self._line.flush()
+
+    def _on_modem(self) -> None:
+        assert self._modem
+        told = os.read(self._modem.states, 4096)
+        if not told:
+            self._selector.unregister(self._modem.states)  # it has ended
+        for state in told.decode().split():  # a line is written whole
+            self._count_sleep()
+            self._modem_is = state
+            if self._machine:
+                self._add_to_trace(self._machine.ms, "modem", state=state)
 
     def _move_key(self, is_down: bool) -> None:
         self._key_is_down = is_down
@@ -476,9 +509,9 @@ class Supervisor:
     def _status(self) -> dict[str, Any]:
         use, sleeping = self._use, self.state is State.ASLEEP
         if self._machine:
-            use += energy.awake(self._trace_of_life(), self._machine.ms)
+            use += energy.awake(self._trace_of_life(), self._machine.ms, self._modem_was)
         elif sleeping:
-            use += energy.asleep(self._asleep_ms())
+            use += energy.asleep(self._asleep_ms(), self._modem_is)
         return {
             "state": self.state,
             "port": str(self.port),
@@ -489,6 +522,7 @@ class Supervisor:
             "charge_mah": round(use.charge_mah, 6),
             "last_wake_mah": round(self._last_use.charge_mah, 6),
             "last_wake_ms": self._last_use.ms,
+            "last_wake_parts_mah": {part: round(mah, 6) for part, mah in self._last_use.parts.items() if mah > 1e-6},
         }
 
     def _say(self, answer: dict[str, Any]) -> None:
