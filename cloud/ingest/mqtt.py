@@ -25,6 +25,7 @@ from cloud.fleet.model import format_id
 from cloud.frames.model import Result
 from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Limits, Message, Outcome, receive
+from cloud.stamps.lease import Lease
 
 TOPIC = "sigfox/+/up"
 MOST_IN_A_BATCH = 1000  # beyond it a batch gains nothing and its first message waits longer
@@ -69,12 +70,13 @@ class Inlet:
         keys: Keys,
         *,
         limits: Limits,
+        lease: Lease,
         registry: CollectorRegistry,
         committed: Callable[[], None],
         client_id: str = "domino-ingest",
     ) -> None:
         self._url = urlsplit(url)
-        self._engine, self._keys, self._limits = engine, keys, limits
+        self._engine, self._keys, self._limits, self._lease = engine, keys, limits, lease
         self._metrics = Metrics(registry)
         self._committed = committed
         self._arrived: list[paho.MQTTMessage] = []
@@ -172,7 +174,9 @@ class Inlet:
         while not self._stopping.is_set():
             try:
                 with self._engine.begin() as conn:
-                    outcomes = receive(conn, batch, keys=self._keys, limits=self._limits, now=present())
+                    outcomes = receive(
+                        conn, batch, keys=self._keys, limits=self._limits, lease=self._lease, now=present()
+                    )
                 self._held_up.clear()
                 return list(outcomes)
             except OperationalError as error:

@@ -9,12 +9,14 @@ from tempfile import TemporaryDirectory
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
+from cloud import database
 from cloud.frames.model import Result
 from cloud.ingest.mqtt import TOPIC, Inlet
 from cloud.ingest.receive import Limits
 from tests.benchmarks import wire
 from tests.benchmarks.ingest import KEYS, Fleets, presses
 from tests.benchmarks.measure import Role, Way, rate
+from tests.stock import lease_of
 from tools import children
 
 
@@ -68,7 +70,9 @@ def new_broker(folder: Path) -> Iterator[children.Broker]:
 def listening(kind: type[Inlet], url: str, engine: sa.Engine) -> Iterator[Callable[[int], None]]:
     """An inlet at work; gives what waits until it has committed and acknowledged so many."""
     registry, more = CollectorRegistry(), threading.Event()
-    inlet = kind(url, engine, KEYS, limits=Limits(), registry=registry, committed=more.set)
+    with database.reading(engine) as conn:
+        lease = lease_of(conn)
+    inlet = kind(url, engine, KEYS, limits=Limits(), lease=lease, registry=registry, committed=more.set)
 
     def wait(count: int) -> None:
         while (registry.get_sample_value("domino_frames_total", {"result": Result.ACCEPTED}) or 0) < count:

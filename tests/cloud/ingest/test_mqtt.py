@@ -16,6 +16,7 @@ from cloud import database
 from cloud.frames.model import Frame, Result
 from cloud.ingest.mqtt import RETRY_S, Inlet
 from cloud.ingest.receive import Limits, Message
+from cloud.stamps.lease import Lease
 from tests.cloud.ingest.test_receive import DEVICE, KEYS, make_engine, message, press
 from tests.mqtt import Subscriber, publish
 from tools.children import Broker
@@ -39,6 +40,7 @@ def running(engine: sa.Engine, url: str) -> Iterator[Inlet]:
         engine,
         KEYS,
         limits=Limits(),
+        lease=Lease(),
         registry=prometheus_client.CollectorRegistry(),
         committed=lambda: None,
     )
