@@ -224,16 +224,13 @@ class Keeper:
         """Enter codes with their states, whether the register has them or not."""
         import numpy as np
 
-        from cloud.stamps.register import HELD, LIVE
-        from cloud.stamps.register import SPENT as ENDED
+        from cloud.stamps.register import Keeping
 
-        bytes_of: dict[str, int] = {State.LIVE: LIVE, **dict.fromkeys(SPENT, ENDED)}
+        keepings: dict[str, Keeping] = {State.LIVE: Keeping.LIVE, **dict.fromkeys(SPENT, Keeping.SPENT)}
         codes = self._vault.open_many(sealed)
-        now = np.fromiter((bytes_of.get(state, HELD) for state in states), np.uint8, len(states))
-        known = register.find(codes) != 0
-        for state in (HELD, LIVE, ENDED):
-            register.add(codes[~known & (now == state)], state)
-            register.set_state(codes[known & (now == state)], state)
+        reasons = np.fromiter((keepings.get(state, Keeping.HELD) for state in states), np.uint8, len(states))
+        for keeping in Keeping:
+            register.add(codes[reasons == keeping], keeping)
 
     def _end_lives(self) -> None:
         """Expire what was not used in time, and let go of what has been in quarantine long enough."""
@@ -252,13 +249,13 @@ class Keeper:
                 self._register.remove(self._vault.open_many(freed))
 
     def _count(self) -> None:
-        from cloud.stamps.register import LIVE
+        from cloud.stamps.register import Keeping
 
         if time.monotonic() >= self._count_at:
             with database.reading(self._engine) as conn:
                 self._counted = store.count_live(conn)
             self._count_at = time.monotonic() + COUNT_S
-        known = self._register.count(LIVE) if self._register is not None else 0
+        known = self._register.count(Keeping.LIVE) if self._register is not None else 0
         self.live = max(self._counted, known)
         self._metrics.codes.set(len(self._register or ()))
         self._metrics.live.set(self.live)

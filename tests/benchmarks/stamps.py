@@ -14,7 +14,7 @@ import cloud.stamps.store as stamps
 from cloud import database
 from cloud.stamps.keeper import AT_ONCE
 from cloud.stamps.model import BITS_OF_SYMBOL, CODE_BITS, LENGTH
-from cloud.stamps.register import HELD, Register
+from cloud.stamps.register import Keeping, Register
 from tests.benchmarks.measure import Role, Way, rate
 from tests.stock import VAULT, stock
 
@@ -32,7 +32,7 @@ def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
     with engine.begin() as conn:
         stock(conn, count)
         there = VAULT.open_many(conn.scalars(sa.select(stamps.stamps.c.sealed)))
-    register.add(there, HELD)
+    register.add(there, Keeping.HELD)
     engine.dispose()
 
     def putting(mint: Callable[[], np.ndarray]) -> list[float]:

@@ -124,7 +124,7 @@ def test_a_keeper_whose_lease_ran_out_opens_another(engine: sa.Engine) -> None:
 
 
 def test_the_register_follows_what_the_pages_and_other_processes_do(engine: sa.Engine) -> None:
-    from cloud.stamps.register import HELD, LIVE, SPENT
+    from cloud.stamps.register import Keeping
 
     lease = Lease()
     keeper, other = keeper_of(engine, lease=lease), keeper_of(engine)
@@ -139,13 +139,13 @@ def test_the_register_follows_what_the_pages_and_other_processes_do(engine: sa.E
         store.redeem(conn, VAULT, of[3], piece="6A 123", place="35 Rennes", by="a test", at=database.now())
     for one in (keeper, other):
         one.tend()
-        assert states_in(one, [of[1], of[2], of[3], *codes(engine)[-1:]]) == [HELD, LIVE, SPENT, HELD]
+        assert states_in(one, [of[1], of[2], of[3], *codes(engine)[-1:]]) == [Keeping.HELD, Keeping.LIVE, Keeping.SPENT, Keeping.HELD]
         assert len(one.register or ()) == 40
         assert one.live == 1
 
 
 def test_what_lives_too_long_expires_and_after_the_quarantine_its_code_is_free(engine: sa.Engine) -> None:
-    from cloud.stamps.register import SPENT
+    from cloud.stamps.register import Keeping
 
     lease = Lease()
     keeper = keeper_of(engine, Terms(pool=5, lifetime=3 * DAY, quarantine=2 * DAY), lease)
@@ -160,7 +160,7 @@ def test_what_lives_too_long_expires_and_after_the_quarantine_its_code_is_free(e
     keeper.tend()
     assert counts(engine) == {State.MINTED: 3, State.LIVE: 1, State.EXPIRED: 1}
     keeper.tend()
-    assert states_in(keeper, [old]) == [SPENT]
+    assert states_in(keeper, [old]) == [Keeping.SPENT]
     with engine.begin() as conn:
         expired = store.stamps.c.state == State.EXPIRED
         conn.execute(store.stamps.update().where(expired).values(changed_at=now - 3 * DAY))
