@@ -139,7 +139,12 @@ def test_the_register_follows_what_the_pages_and_other_processes_do(engine: sa.E
         store.redeem(conn, VAULT, of[3], piece="6A 123", place="35 Rennes", by="a test", at=database.now())
     for one in (keeper, other):
         one.tend()
-        assert states_in(one, [of[1], of[2], of[3], *codes(engine)[-1:]]) == [Keeping.HELD, Keeping.LIVE, Keeping.SPENT, Keeping.HELD]
+        assert states_in(one, [of[1], of[2], of[3], *codes(engine)[-1:]]) == [
+            Keeping.HELD,
+            Keeping.LIVE,
+            Keeping.SPENT,
+            Keeping.HELD,
+        ]
         assert len(one.register or ()) == 40
         assert one.live == 1
 

@@ -16,6 +16,10 @@ from tests.stock import VAULT
 
 AT = 1_772_436_600_000  # milliseconds
 THEN = datetime(2026, 3, 2, 7, 30, tzinfo=UTC)
+FIRST = {
+    "buttons": {"id": 1, "state": "active", "created_at": AT},
+    "pickups": {"id": 1, "button_id": 1, "state": "confirmed", "parcels": 1, "requested_at": AT, "changed_at": AT},
+}
 CODES = ["7K4F2M9X", "00000000", "YYYYYYYY", *(f"{i:08d}" for i in range(111, 999))]
 
 
@@ -34,11 +38,8 @@ def old(url: str) -> str:
     alembic.command.upgrade(database.alembic_config(url), "0001")
     engine = database.connect(url)
     with engine.begin() as conn:
-        conn.exec_driver_sql(f"INSERT INTO buttons (id, state, created_at) VALUES (1, 'active', {AT})")
-        conn.exec_driver_sql(
-            "INSERT INTO pickups (id, button_id, state, parcels, requested_at, changed_at)"
-            f" VALUES (1, 1, 'confirmed', 1, {AT}, {AT})"
-        )
+        for name, row in FIRST.items():
+            conn.execute(sa.table(name, *map(sa.column, row)).insert().values(row))
         stamps = sa.table("stamps", *map(sa.column, ("code", "state", "pickup_id", "minted_at", "changed_at")))
         rows = [
             {

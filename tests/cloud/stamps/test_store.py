@@ -267,12 +267,10 @@ def test_another_key_is_noticed_before_anything_is_done_with_it(engine: sa.Engin
 def test_a_live_stamp_is_redeemed_once_and_the_same_piece_gets_the_same_answer(engine: sa.Engine) -> None:
     with engine.begin() as conn:
         code, _ = reserved(conn, 2, State.LIVE)
-        first = redeem(conn, code, "6A 123")
-        assert first == Redeemed(
-            Stamp(code, State.REDEEMED, 1, MINTED_AT, LATER, "6A 123", "35 Rennes", "staff n.arnaud")
-        )
-        assert redeem(conn, code, "6A 123", at=LATER + timedelta(days=1)) == first
-        assert redeem(conn, code, "6A 999") == AlreadyUsed(first.stamp)
+        stamp = Stamp(code, State.REDEEMED, 1, MINTED_AT, LATER, "6A 123", "35 Rennes", "staff n.arnaud")
+        assert redeem(conn, code, "6A 123") == Redeemed(stamp)
+        assert redeem(conn, code, "6A 123", at=LATER + timedelta(days=1)) == Redeemed(stamp)
+        assert redeem(conn, code, "6A 999") == AlreadyUsed(stamp)
         assert store.count_live(conn) == 1
 
 
