@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -23,7 +23,6 @@ from sqlalchemy.exc import OperationalError
 from cloud import database
 from cloud.stamps import store
 from cloud.stamps.lease import Lease
-from cloud.stamps.model import SPENT, State
 from cloud.stamps.vault import Vault
 
 if TYPE_CHECKING:
@@ -202,12 +201,11 @@ class Keeper:
 
     def _read_new(self, conn: sa.Connection, register: "Register") -> None:
         """What was put in since the last look."""
-        for part in store.kept(conn, self._last_id):
+        for last_id, blocks in store.kept(conn, self._last_id):
+            self._note(register, blocks)
+            self._last_id = last_id
             if self._stopping:
                 return
-            _, sealed, states = zip(*part, strict=True)
-            self._note(register, sealed, states)
-            self._last_id = part[-1][0]
 
     def _follow(self) -> None:
         """What others put in or moved since the last look, this process's own pages and ingest included."""
@@ -215,22 +213,15 @@ class Keeper:
         now = database.now()
         with database.reading(self._engine) as conn:
             self._read_new(conn, register)
-            changed = store.changed_since(conn, self._read_at - LATE)
-        if changed:
-            self._note(register, *zip(*changed, strict=True))
+            self._note(register, store.changed_since(conn, self._read_at - LATE))
         self._read_at = now
 
-    def _note(self, register: "Register", sealed: Sequence[bytes], states: Sequence[str]) -> None:
+    def _note(self, register: "Register", blocks: store.Blocks) -> None:
         """Enter codes with their states, whether the register has them or not."""
-        import numpy as np
-
         from cloud.stamps.register import Keeping
 
-        keepings: dict[str, Keeping] = {State.LIVE: Keeping.LIVE, **dict.fromkeys(SPENT, Keeping.SPENT)}
-        codes = self._vault.open_many(sealed)
-        reasons = np.fromiter((keepings.get(state, Keeping.HELD) for state in states), np.uint8, len(states))
-        for keeping in Keeping:
-            register.add(codes[reasons == keeping], keeping)
+        for name, sealed in blocks.items():
+            register.add(self._vault.open_many(sealed), Keeping[name])
 
     def _end_lives(self) -> None:
         """Expire what was not used in time, and let go of what has been in quarantine long enough."""
@@ -246,7 +237,7 @@ class Keeper:
             if not freed:
                 break
             if self._register is not None:
-                self._register.remove(self._vault.open_many(freed))
+                self._register.remove(self._vault.open_many(b"".join(freed)))
 
     def _count(self) -> None:
         from cloud.stamps.register import Keeping

@@ -316,21 +316,37 @@ def _oldest(state: State, before: datetime, limit: int) -> sa.Select[tuple[int]]
 
 # What the register in memory is made from
 
+KEPT_AS = {"HELD": frozenset({State.MINTED, State.RESERVED}), "LIVE": frozenset({State.LIVE}), "SPENT": SPENT}
+_READ_AT_ONCE = 50_000  # ids
 
-def kept(conn: sa.Connection, after_id: int = 0, at_once: int = 50_000) -> Iterator[Sequence[tuple[int, bytes, str]]]:
-    """Id, sealed code and state of all that is not released and has a higher id: in the ids' order, and in parts."""
-    rows = sa.select(stamps.c.id, stamps.c.sealed, stamps.c.state)
-    rows = rows.where(_KEPT, stamps.c.id > after_id).order_by(stamps.c.id)
-    for part in conn.execute(rows.execution_options(yield_per=at_once)).partitions():
-        yield [tuple(row) for row in part]
+# The sealed codes one after the other, by how the register keeps them.
+Blocks = dict[str, bytes]
 
 
-def changed_since(conn: sa.Connection, moment: datetime) -> list[tuple[bytes, State]]:
-    """The sealed code and the state of each stamp that went live or was spent since."""
-    moved = (State.LIVE, *sorted(SPENT))
-    rows = sa.select(stamps.c.sealed, stamps.c.state)
-    found = conn.execute(rows.where(_KEPT, stamps.c.state.in_(moved), stamps.c.changed_at >= moment))
-    return [(row.sealed, State(row.state)) for row in found]
+def kept(conn: sa.Connection, after_id: int = 0, at_once: int = _READ_AT_ONCE) -> Iterator[tuple[int, Blocks]]:
+    """All with a higher id that is not released, in parts; with each the id up to which this is all."""
+    last = conn.scalar(sa.select(sa.func.max(stamps.c.id))) or 0
+    for start in range(after_id, last, at_once):
+        end = min(start + at_once, last)
+        yield end, _blocks(conn, stamps.c.id > start, stamps.c.id <= end)
+
+
+def changed_since(conn: sa.Connection, moment: datetime) -> Blocks:
+    """What went live or was spent since."""
+    moved = stamps.c.state.in_([State.LIVE, *sorted(SPENT)])
+    return _blocks(conn, moved, stamps.c.changed_at >= moment)
+
+
+def _blocks(conn: sa.Connection, *which: sa.ColumnElement[bool]) -> Blocks:
+    """Put together by the database: a row for each code, made in Python, would take ten times as long."""
+    sealed = stamps.c.sealed
+    if conn.dialect.name == "postgresql":
+        joined = sa.func.string_agg(sealed, sa.literal(b""))
+    else:  # which joins text alone
+        joined = sa.func.group_concat(sa.func.hex(sealed), "")
+    columns = [joined.filter(stamps.c.state.in_(sorted(states))).label(name) for name, states in KEPT_AS.items()]
+    row = conn.execute(sa.select(*columns).where(_KEPT, *which)).one()
+    return {name: bytes.fromhex(said) if isinstance(said, str) else said or b"" for name, said in row._mapping.items()}
 
 
 def count_live(conn: sa.Connection) -> int:

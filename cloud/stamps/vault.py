@@ -6,7 +6,6 @@ and opens in bulk. 88 bits of padding that are not zero tell another key, or wha
 imported by the bulk functions alone: the way of a press and the start of the pages do without it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -62,11 +61,11 @@ class Vault:
         plain[:, 0] = numbers << np.uint64(64 - CODE_BITS)
         return np.frombuffer(self._encipher(plain.tobytes()), f"V{BLOCK}").tolist()
 
-    def open_many(self, blocks: Iterable[bytes]) -> "NDArray[np.uint64]":
-        """The codes in `blocks` as their 40 bits, uint64[n]; raises `WrongKey`."""
+    def open_many(self, blocks: bytes) -> "NDArray[np.uint64]":
+        """The codes in n `blocks`, one after the other, as their 40 bits, uint64[n]; raises `WrongKey`."""
         import numpy as np
 
-        plain = np.frombuffer(self._decipher(b"".join(blocks)), ">u8").reshape(-1, 2)
+        plain = np.frombuffer(self._decipher(blocks), ">u8").reshape(-1, 2)
         numbers = plain[:, 0].astype(np.uint64)
         if plain[:, 1].any() or (numbers & np.uint64(2 ** (64 - CODE_BITS) - 1)).any():
             raise WrongKey

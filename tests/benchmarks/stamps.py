@@ -31,7 +31,7 @@ def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
     register = Register()
     with engine.begin() as conn:
         stock(conn, count)
-        there = VAULT.open_many(conn.scalars(sa.select(stamps.stamps.c.sealed)))
+        there = VAULT.open_many(b"".join(conn.scalars(sa.select(stamps.stamps.c.sealed))))
     register.add(there, Keeping.HELD)
     engine.dispose()
 

@@ -32,7 +32,7 @@ from cloud.stamps.model import (
     Unknown,
     WrongState,
 )
-from cloud.stamps.vault import Vault, WrongKey
+from cloud.stamps.vault import BLOCK, Vault, WrongKey
 from tests.stock import LEASED_FOR, MINTED_AT, VAULT, new_rows, stock
 
 NOW = datetime(2026, 3, 2, 7, 30, tzinfo=UTC)
@@ -463,18 +463,28 @@ def test_a_sweep_searches_by_index_and_never_through_the_table(
                 assert not [step for step in plan if step.startswith("SCAN stamps")], (sql, plan)
 
 
+def opened(blocks: store.Blocks) -> dict[str, set[str]]:
+    return {
+        name: {VAULT.open(sealed[at : at + BLOCK]) for at in range(0, len(sealed), BLOCK)}
+        for name, sealed in blocks.items()
+    }
+
+
 def test_what_is_kept_is_read_in_parts_and_what_changed_is_read_again(engine: sa.Engine) -> None:
     with engine.begin() as conn:
         codes = reserved(conn, 5)
         store.go_live(conn, 2, LATER)
         store.void(conn, 3, LATER)
-        parts = list(store.kept(conn, after_id=1, at_once=3))
-        assert [len(part) for part in parts] == [3, 1]
-        assert [id for part in parts for id, _, _ in part] == [2, 3, 4, 5]
-        assert {VAULT.open(sealed) for part in parts for _, sealed, _ in part} == set(codes[1:])
-        changed = {VAULT.open(sealed): state for sealed, state in store.changed_since(conn, LATER)}
-    assert changed == {codes[1]: State.LIVE, codes[2]: State.VOID}
+        parts = [(end, opened(blocks)) for end, blocks in store.kept(conn, after_id=1, at_once=3)]
+        assert parts == [
+            (4, {"HELD": {codes[3]}, "LIVE": {codes[1]}, "SPENT": {codes[2]}}),
+            (5, {"HELD": {codes[4]}, "LIVE": set(), "SPENT": set()}),
+        ]
+        assert list(store.kept(conn, after_id=5)) == []
+        changed = opened(store.changed_since(conn, LATER))
+        assert changed == {"HELD": set(), "LIVE": {codes[1]}, "SPENT": {codes[2]}}
 
 
-def test_the_spent_are_those_that_move_no_more() -> None:
+def test_the_spent_are_those_that_move_no_more_and_every_state_is_kept_as_something() -> None:
     assert {State.REDEEMED, State.VOID, State.EXPIRED} == SPENT
+    assert sorted(state for states in store.KEPT_AS.values() for state in states) == sorted(State)
