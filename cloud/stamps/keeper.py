@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from cloud.stamps.register import Register
 
 AT_ONCE = 1000  # rows a transaction, so that no press waits long for the one writer
-HOUSE_S = 5.0  # between looks at what others did and at what time does; the count of live stamps is as old
+HOUSE_S = 15.0  # between looks at what others did and at what time does; the count of live stamps is as old
 COUNT_S = 60.0  # between counts in the database, which cost a third of a second at 10 million
-LEASE = timedelta(minutes=2)  # a process that died gives its codes back after this time
+LEASE = timedelta(minutes=2)  # renewed at each look; a process that died gives its codes back after this time
 LATE = timedelta(minutes=1)  # between the time that a change bears and its commit; other machines' clocks included
 
 log = structlog.get_logger(__name__)
@@ -122,10 +122,10 @@ class Keeper:
         self._close()
 
     def tend(self, everything: bool = True) -> None:
-        """One round: fill the lease where it runs low, and if `everything`, see what others did and what time does."""
+        """One round: fill the lease where it runs low. If `everything`, fill it anyway, and see what others and time did."""
         if everything:
             self._keep_lease()
-        if self._lease.short or len(self._lease) <= self._terms.pool // 2:
+        if everything or self._lease.short or len(self._lease) <= self._terms.pool // 2:
             self._fill()
         if everything:
             self._follow()
@@ -145,11 +145,14 @@ class Keeper:
         """Fill the lease: from what lies in the pool, then from the mint, and stamp the orders that waited."""
         lease, pool = self._lease, self._terms.pool
         lease.short = False  # first: whoever finds it empty from now on says so again
-        with self._engine.begin() as conn:
+        with database.reading(self._engine) as conn:
             lease.fill(store.leased(conn, lease.id))
-            if len(lease) < pool:
-                store.lease_free(conn, lease.id, min(pool - len(lease), AT_ONCE))
-                lease.fill(store.leased(conn, lease.id))
+        while (missing := pool - len(lease)) > 0:
+            with self._engine.begin() as conn:
+                ids = store.lease_free(conn, lease.id, min(missing, AT_ONCE))
+            if not ids:
+                break
+            lease.add(ids)
         waiting = self._serve_waiting()
         while not self._stopping and (wanted := pool + waiting - len(lease)) > 0:
             self._mint(min(wanted, AT_ONCE))
@@ -185,7 +188,7 @@ class Keeper:
         """The register, once every code that is kept has been read into it."""
         if self._register is not None:
             return self._register
-        from cloud.stamps.register import Register
+        from cloud.stamps.register import Keeping, Register
 
         started = time.perf_counter()
         self._last_id, self._read_at = 0, database.now()
@@ -196,6 +199,7 @@ class Keeper:
         log.info("stamps loaded", codes=len(register), seconds=self.load_s)
         self._metrics.load.set(self.load_s)
         self._metrics.codes.set(len(register))
+        self.live = register.count(Keeping.LIVE)
         self._register = register
         return register
 

@@ -111,15 +111,16 @@ def close_leases_before(conn: sa.Connection, now: datetime) -> int:
     return len(dead)
 
 
-def lease_free(conn: sa.Connection, lease_id: int, count: int) -> None:
-    """Lease up to `count` rows of the pool that nobody has."""
+def lease_free(conn: sa.Connection, lease_id: int, count: int) -> list[int]:
+    """Lease up to `count` rows of the pool that nobody has; gives their ids."""
     free = (
         sa.select(stamps.c.id)
         .where(_MINTED, stamps.c.lease_id.is_(None))
         .limit(count)
         .with_for_update(skip_locked=True)
     )
-    conn.execute(stamps.update().where(stamps.c.id.in_(free)).values(lease_id=lease_id))
+    take = stamps.update().where(stamps.c.id.in_(free)).values(lease_id=lease_id)
+    return list(conn.scalars(take.returning(stamps.c.id)))
 
 
 def leased(conn: sa.Connection, lease_id: int) -> list[int]:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cloud import database
 from cloud.stamps import store
-from cloud.stamps.keeper import Keeper, Terms
+from cloud.stamps.keeper import AT_ONCE, Keeper, Terms
 from cloud.stamps.lease import Lease
 from cloud.stamps.model import MIN_DISTANCE, State, distance, number_of
 from cloud.stamps.vault import WrongKey
@@ -74,6 +74,15 @@ def test_orders_that_came_before_any_code_are_stamped_as_soon_as_there_are_some(
         assert len(store.codes_of(conn, VAULT, ids)) == 50
 
 
+def test_an_order_that_another_process_left_waiting_is_stamped(engine: sa.Engine) -> None:
+    keeper = keeper_of(engine)
+    keeper.tend()
+    with engine.begin() as conn:
+        store.reserve(conn, Lease(), some_pickups(conn, 1), database.now())
+    keeper.tend()
+    assert counts(engine) == {State.MINTED: 20, State.RESERVED: 1}
+
+
 def test_without_a_pool_each_order_is_stamped_after_it_came(engine: sa.Engine) -> None:
     lease = Lease()
     keeper = keeper_of(engine, Terms(pool=0), lease)
@@ -85,19 +94,20 @@ def test_without_a_pool_each_order_is_stamped_after_it_came(engine: sa.Engine) -
 
 
 def test_a_stop_gives_the_codes_back_and_the_next_start_mints_none(engine: sa.Engine) -> None:
+    pool = 2 * AT_ONCE + 100  # which takes several transactions
     for _ in range(2):
         lease = Lease()
-        keeper = keeper_of(engine, lease=lease)
+        keeper = keeper_of(engine, Terms(pool=pool), lease)
         thread = threading.Thread(target=keeper.run)
         thread.start()
-        while len(lease) < 20 and thread.is_alive():
+        while len(lease) < pool and thread.is_alive():
             time.sleep(0.01)
         keeper.stop()
         thread.join()
         assert keeper.is_well
         with database.reading(engine) as conn:
             assert store.leased(conn, lease.id) == []
-    assert counts(engine) == {State.MINTED: 20}
+    assert counts(engine) == {State.MINTED: pool}
 
 
 def test_what_a_dead_process_had_leased_goes_to_the_living(engine: sa.Engine) -> None:
@@ -145,7 +155,7 @@ def test_the_register_follows_what_the_pages_and_other_processes_do(engine: sa.E
             Keeping.SPENT,
             Keeping.HELD,
         ]
-        assert len(one.register or ()) == 40
+        assert len(one.register or ()) == len(codes(engine))
         assert one.live == 1
 
 
@@ -163,14 +173,14 @@ def test_what_lives_too_long_expires_and_after_the_quarantine_its_code_is_free(e
         store.go_live(conn, 2, now - 2 * DAY)
         old, young = store.codes_of(conn, VAULT, ids).values()
     keeper.tend()
-    assert counts(engine) == {State.MINTED: 3, State.LIVE: 1, State.EXPIRED: 1}
+    assert counts(engine) == {State.MINTED: 5, State.LIVE: 1, State.EXPIRED: 1}
     keeper.tend()
     assert states_in(keeper, [old]) == [Keeping.SPENT]
     with engine.begin() as conn:
         expired = store.stamps.c.state == State.EXPIRED
         conn.execute(store.stamps.update().where(expired).values(changed_at=now - 3 * DAY))
     keeper.tend()
-    assert counts(engine) == {State.MINTED: 3, State.LIVE: 1}
+    assert counts(engine) == {State.MINTED: 5, State.LIVE: 1}
     assert states_in(keeper, [old]) == [0]
     assert states_in(keeper, [young]) != [0]
 
