@@ -122,7 +122,7 @@ class Keeper:
         self._close()
 
     def tend(self, everything: bool = True) -> None:
-        """One round: fill the lease where it is low. If `everything`, fill it anyway, and see what others and time did."""
+        """One round: fill the lease where it is low. If `everything`, fill it anyway; see what others and time did."""
         if everything:
             self._keep_lease()
         if everything or self._lease.short or len(self._lease) <= self._terms.pool // 2:
