@@ -181,19 +181,19 @@ class Register:
             self._make_room(len(self) + count)
             while minted < count:
                 tables = self._tables
-                flips, counted, allowed = _neighbourhood(tables.bits)
+                flips, counted = _neighbourhood(tables.bits)
                 candidates = drawn(noise(5 * min(_DRAW, (count - minted) * 5 // 4 + 8)))
                 tried = 0
                 while tried < candidates.size and minted < count:
                     seen, minted = kernels.mint(
                         tables.heads, tables.tails, tables.wide, tables.bits, tables.used, tables.room, self._counts,
-                        flips, counted, allowed, candidates[tried:], int(state), out, minted,
+                        flips, counted, candidates[tried:], int(state), out, minted,
                     )  # fmt: skip
                     tried += seen
                     if tried < candidates.size and minted < count:
                         self._grow()
                         tables = self._tables
-                        flips, counted, allowed = _neighbourhood(tables.bits)
+                        flips, counted = _neighbourhood(tables.bits)
         return out
 
     def _mark(self, codes: Codes, state: int) -> int:
@@ -224,11 +224,11 @@ class Register:
         self._tables = new
 
 
-def _neighbourhood(bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
+def _neighbourhood(bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     """What changes a bucket's number when at most one symbol of its half changes: 0 first, then each flip of its bits.
 
-    With each the symbols that are to be compared within the bucket, and how many of them may differ. A symbol that
-    only partly is in the number is not compared where that part of it is flipped: it differs already.
+    With each the symbols that are to be compared within the bucket. A symbol that only partly is in the number is not
+    compared where that part of it is flipped: it differs already.
     """
     below = kernels.HALF_BITS - bits  # bits of the half that its number lacks
     whole = (1 << kernels.HALF_BITS + below) - 1
@@ -238,5 +238,4 @@ def _neighbourhood(bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint32], ND
             if (flip << place) >> below:
                 partly = 31 << place & (1 << below) - 1
                 counted[(flip << place) >> below] = whole & ~(partly << kernels.HALF_BITS)
-    flips = np.array(list(counted), np.int64)
-    return flips, np.array(list(counted.values()), np.uint32), np.where(flips == 0, 2, 1)
+    return np.array(list(counted), np.int64), np.array(list(counted.values()), np.uint32)
