@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,6 +160,11 @@ class Register:
         kernels.find(tables.heads, tables.wide, tables.bits, codes, states)
         return states
 
+    def heads(self) -> tuple[NDArray[np.uint32], int, int]:
+        """What `kernels.read` looks codes up in: the table by first halves, its blocks a bucket, its bits."""
+        tables = self._tables
+        return tables.heads, tables.wide, tables.bits
+
     def near(self, codes: Codes) -> tuple[Codes, NDArray[np.uint8]]:
         """For each, the code that is it or differs from it in one symbol, and its state; ABSENT where there is none.
 
@@ -180,21 +186,28 @@ class Register:
         with self._writing:
             self._make_room(len(self) + count)
             while minted < count:
-                tables = self._tables
-                flips, counted = _neighbourhood(tables.bits)
-                candidates = drawn(noise(5 * min(_DRAW, (count - minted) * 5 // 4 + 8)))
-                tried = 0
-                while tried < candidates.size and minted < count:
-                    seen, minted = kernels.mint(
-                        tables.heads, tables.tails, tables.wide, tables.bits, tables.used, tables.room, self._counts,
-                        flips, counted, candidates[tried:], int(state), out, minted,
-                    )  # fmt: skip
-                    tried += seen
-                    if tried < candidates.size and minted < count:
-                        self._grow()
-                        tables = self._tables
-                        flips, counted = _neighbourhood(tables.bits)
+                minted = self._file(drawn(noise(5 * min(_DRAW, (count - minted) * 5 // 4 + 8))), state, out, minted)
         return out
+
+    def add_spaced(self, codes: Codes, state: Keeping) -> Codes:
+        """Add those of them, first come first kept, that are three or more symbols from all others; these are returned."""
+        out = np.empty(len(codes), np.uint64)
+        with self._writing:
+            self._make_room(len(self) + out.size)
+            return out[: self._file(np.ascontiguousarray(codes, np.uint64), state, out, 0)]
+
+    def _file(self, candidates: Codes, state: Keeping, out: Codes, minted: int) -> int:
+        """Those that keep their distance are added and stand in `out` from `minted` on. How many stand there then."""
+        while candidates.size and minted < out.size:
+            tables = self._tables
+            seen, minted = kernels.mint(
+                tables.heads, tables.tails, tables.wide, tables.bits, tables.used, tables.room, self._counts,
+                *_neighbourhood(tables.bits), candidates, int(state), out, minted,
+            )  # fmt: skip
+            candidates = candidates[seen:]
+            if candidates.size and minted < out.size:
+                self._grow()
+        return minted
 
     def _mark(self, codes: Codes, state: int) -> int:
         codes = np.ascontiguousarray(codes, np.uint64)
@@ -224,6 +237,7 @@ class Register:
         self._tables = new
 
 
+@cache
 def _neighbourhood(bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     """What changes a bucket's number when at most one symbol of its half changes: 0 first, then each flip of its bits.
 
