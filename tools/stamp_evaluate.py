@@ -25,11 +25,13 @@ def evaluate(
         Path,
         typer.Option(help="An .npz file: `posteriors` float32 (n, 8, 32) in alphabet order, `truth` n strings of 8."),
     ],
-    alpha: Annotated[float, typer.Option(help="The share of pictures without a live code that may be accepted.")] = 1e-4,
+    alpha: Annotated[
+        float, typer.Option(help="What share of pictures without a live code may be accepted.")
+    ] = 1e-4,
     seed: Annotated[int, typer.Option(help="Chooses the half of the pictures whose codes are live.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Mint LIVE codes, those of half the pictures among them, read all pictures, and count the verdicts. No database."""
+    """Mint LIVE codes, those of half the pictures among them, read all pictures, count the verdicts. No database."""
     if not 0 < alpha < 1:
         raise typer.BadParameter(f"alpha is between 0 and 1, not {alpha}")
     posteriors, truth = load(lattices)

@@ -2,9 +2,9 @@
 
 A code is 40 bits, five a symbol. Each of two tables files it under 20 of them: `heads` under its first four symbols,
 `tails` under its last four. A bucket is found by the topmost `bits` (10 to 20) of that half, so that what is left of
-the code, at most 30 bits, and its state share one 32-bit word: `left << 2 | state`. Sixteen words are a block, one cache
-line; a bucket is `wide` blocks, and where they are full its last word leads to one more block: `block << 2`, which
-has no state. So 0 is a free word, and no word ever moves.
+the code, at most 30 bits, and its state share one 32-bit word: `left << 2 | state`. Sixteen words are a block, one
+cache line. A bucket is `wide` blocks, and its last word is kept for the number of one more block, `block << 2`, which
+has no state; that block's last word leads on in the same way. So 0 is a free word, and no word ever moves.
 
 Two codes that differ in at most two symbols differ in at most one of the first four, or in none of the last four. So
 all codes nearer than three are in the `heads` buckets of the 125 halves that differ from the first half in at most
@@ -31,7 +31,7 @@ NO_HIT, HIT, TIED, UNUSABLE = range(4)
 
 
 def _kernel(function: Callable[..., Any]) -> Any:
-    """Compiled at the first call, and kept on disk beside this file or, where that is read-only, in the user's cache."""
+    """Compiled at the first call, and kept beside this file or, where that is read-only, in the user's cache."""
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)(function)
     except RuntimeError:  # neither can be written, so every process compiles for itself
@@ -87,7 +87,7 @@ def _put(table, wide, bits, used, code, state):
 @_kernel
 def _nearest_of_block(table, at, left, mask, two):
     """The highest word with a state in the block at `at` that differs from `left` in at most one symbol of `mask`
-    (`two` = 0), or two (1); 0 if there is none. Every step is cast to 32 bits, so that it becomes vector instructions."""
+    (`two` = 0), or two (1); 0 if there is none. Each step is cast to 32 bits: so it becomes vector instructions."""
     block = table[at : at + WORDS]
     nearest = _0
     for i in range(WORDS):
@@ -122,7 +122,7 @@ def _nearest(table, wide, bucket, left, mask, two):
 
 @_kernel
 def _crowded(heads, tails, wide, bits, code, flips, counted):
-    """Whether a code is there that differs from this one in less than three symbols. See `Register` for the flips."""
+    """Whether a code is there that differs from this one in less than three symbols. See `register` for the flips."""
     shift = uint64(2 * HALF_BITS - bits)
     low = (uint64(1) << shift) - uint64(1)
     turned = _turned(code)
@@ -131,7 +131,7 @@ def _crowded(heads, tails, wide, bits, code, flips, counted):
     bucket, left = int64(code >> shift), uint32(code & low)
     if _nearest(heads, wide, bucket, left, counted[0], _1):
         return True
-    for j in range(1, flips.size):
+    for j in range(1, flips.size):  # noqa: SIM110  numba knows no any()
         if _nearest(heads, wide, bucket ^ flips[j], left, counted[j], _0):
             return True
     return False
@@ -270,7 +270,7 @@ def find(heads, wide, bits, codes, states):
 
 @_kernel
 def _within_one(table, wide, bits, code):
-    """The code of `code`'s bucket that differs from it in at most one symbol, and its state; state 0 if there is none."""
+    """The code of `code`'s bucket that differs from it in at most one symbol, and its state; 0 if there is none."""
     shift = uint64(2 * HALF_BITS - bits)
     low = (uint64(1) << shift) - uint64(1)
     word = _nearest(table, wide, int64(code >> shift), uint32(code & low), uint32(low), _0)

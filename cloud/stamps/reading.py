@@ -1,9 +1,9 @@
 """What a reader saw, against the register: how many strings may be tried is a budget, and nobody guesses beyond it.
 
-A lattice says for each of the eight places how probable each symbol of the alphabet is. Live codes are random, secret and
-independent of any picture, so a list of B strings holds one of N live codes by chance with a probability of at most
-N·B / 32⁸, whatever was drawn. B follows from the false-accept budget α and from N as it is now; the strings are the B most
-probable ones.
+A lattice says for each of the eight places how probable each symbol of the alphabet is. Live codes are random, secret
+and independent of any picture, so a list of B strings holds one of N live codes by chance with a probability of at most
+N·B / 32⁸, whatever was drawn. B follows from the false-accept budget α and from N as it is now; the strings are the B
+most probable ones.
 """
 
 import json
@@ -87,7 +87,7 @@ def budget(alpha: float, live: int) -> int:
 def read(lattices: Lattices, register: Register, budget: int) -> Verdicts:
     """(n, 8, 32), in the order of the alphabet. Each place's values are weights: their sum need not be 1.
 
-    A lattice with a negative value, one that is no finite number, or a place of zeros is illegible, and nothing is listed.
+    A lattice with a negative value, one that is no finite number, or a place of zeros is illegible: nothing is listed.
     """
     lattices = np.ascontiguousarray(lattices, np.float32)
     if lattices.ndim != 3 or lattices.shape[1:] != (LENGTH, len(ALPHABET)):
@@ -95,14 +95,20 @@ def read(lattices: Lattices, register: Register, budget: int) -> Verdicts:
     if not 0 <= budget <= MOST_LISTED:
         raise ValueError(f"a budget is 0 to {MOST_LISTED} strings, not {budget}")
     n = len(lattices)
-    hits, states, costs = np.zeros((n, CANDIDATES), np.uint64), np.zeros((n, CANDIDATES), np.uint8), np.zeros((n, CANDIDATES))
+    hits, states, costs = (
+        np.zeros((n, CANDIDATES), np.uint64),
+        np.zeros((n, CANDIDATES), np.uint8),
+        np.zeros((n, CANDIDATES)),
+    )
     listed, best, best_cost = np.zeros(n, np.int64), np.zeros(n, np.uint64), np.zeros(n)
     ended = np.zeros(n, np.uint8)
     kernels.read(
         lattices, *register.heads(), _HITTABLE, budget, RIVAL_NATS, LEVEL_NATS, TIE_NATS,
         hits, states, costs, listed, best, best_cost, ended,
     )  # fmt: skip
-    return Verdicts(_kinds(states, ended, best_cost), hits, states, listed, best, np.exp(-(best_cost + costs[:, 0])), budget)
+    return Verdicts(
+        _kinds(states, ended, best_cost), hits, states, listed, best, np.exp(-(best_cost + costs[:, 0])), budget
+    )
 
 
 def _kinds(states: NDArray[np.uint8], ended: NDArray[np.uint8], best_cost: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -126,8 +132,8 @@ def read_one(lattice: NDArray[np.float32], register: Register, budget: int) -> V
 
 
 def read_text(text: str, register: Register, budget: int) -> Verdict:
-    """What was typed, or read as text. With a character too few or too many all strings that it may be are looked up, if
-    they are within the budget, and what is hit goes to staff: nothing is accepted.
+    """What was typed, or read as text. With a character too few or too many all strings that it may be are looked up,
+    if they are within the budget, and what is hit goes to staff: nothing is accepted.
 
     Raises ValueError where a character is none of the alphabet.
     """
@@ -152,8 +158,8 @@ def read_text(text: str, register: Register, budget: int) -> Verdict:
 def read_strings(strings: Sequence[tuple[str, float]], register: Register, budget: int) -> Verdict:
     """The n best readings of a reader, each with its probability; the most probable `budget` of them are looked up.
 
-    Readings that fold to one code count as one. Of those of another length nothing is guessed: they only weigh against the
-    others. Raises ValueError where a probability is none, or a character none of the alphabet.
+    Readings that fold to one code count as one. Of those of another length nothing is guessed.
+    Raises ValueError where a probability is none, or a character none of the alphabet.
     """
     weights: dict[str, float] = {}
     for text, probability in strings:
@@ -199,8 +205,8 @@ def lattice_of_text(text: str) -> NDArray[np.float32]:
 def lattice_of_probabilities(places: Sequence[Mapping[str, float] | Sequence[float]]) -> NDArray[np.float32]:
     """Eight places, each {symbol: probability}, or 32 probabilities in the order of the alphabet.
 
-    O, I, S, Z add to 0, 1, 5, 2, small letters to capitals. What a place lacks to 1 is spread over all symbols alike: of a
-    reader that names its best few. Raises ValueError that names the place, counted from 1.
+    O, I, S, Z add to 0, 1, 5, 2, small letters to capitals. What a place lacks to 1 is spread over all symbols alike,
+    as for a reader that names its best few. Raises ValueError that names the place, counted from 1.
     """
     if len(places) != LENGTH:
         raise ValueError(f"a stamp code has {LENGTH} places, not {len(places)}")
@@ -253,6 +259,6 @@ def _written_given_read() -> NDArray[np.float32]:
     for written in range(len(measured["alphabet"])):
         if (symbol := measured["alphabet"][written]) in ALPHABET:
             for read, share in zip(measured["alphabet"], shares[written], strict=True):
-                folded[ALPHABET.index(_FOLDED.get(read, read)), ALPHABET.index(symbol)] += share
+                folded[ALPHABET.index(_FOLDED.get(read) or read), ALPHABET.index(symbol)] += share
     folded += _UNSEEN
     return (folded / folded.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -107,14 +107,14 @@ class Register:
     """Codes and why they are kept.
 
     Writing takes a lock; reading takes none and may go on meanwhile in other threads. A reader holds on to the tables
-    that it found. In them a code is one 32-bit word of each table, written at once and never moved, and a block
-    that is led to is there before or empty. So a reader finds every code that was in before it began and was not taken out,
-    with its state from before or after; of what comes or goes meanwhile it sees either. Tables that grow are new ones, put
-    in place of the old when complete.
+    that it found. In them a code is one 32-bit word of each table, written at once and never moved, and a block is led
+    to only by what is never taken back. So a reader finds every code that was in before it began and is not taken out,
+    with its state from before or after; of what comes or goes meanwhile it sees either. Tables that grow are new ones,
+    put in place of the old when complete.
     """
 
     def __init__(self, room: int = 0) -> None:
-        """`room`: how many codes to make room for at once; more find room too, but the tables are filled anew for it."""
+        """`room`: how many codes to make room for at once; for more than these the tables are made and filled anew."""
         self._tables = _Tables.empty(room)
         self._counts = np.zeros(4, np.int64)
         self._writing = threading.Lock()
@@ -190,7 +190,7 @@ class Register:
         return out
 
     def add_spaced(self, codes: Codes, state: Keeping) -> Codes:
-        """Add those of them, first come first kept, that are three or more symbols from all others; these are returned."""
+        """Add those of them, first come first kept, three or more symbols from all others, and return these."""
         out = np.empty(len(codes), np.uint64)
         with self._writing:
             self._make_room(len(self) + out.size)
@@ -213,9 +213,7 @@ class Register:
         codes = np.ascontiguousarray(codes, np.uint64)
         with self._writing:
             tables = self._tables
-            return kernels.mark(
-                tables.heads, tables.tails, tables.wide, tables.bits, self._counts, codes, int(state)
-            )
+            return kernels.mark(tables.heads, tables.tails, tables.wide, tables.bits, self._counts, codes, int(state))
 
     def _make_room(self, room: int) -> None:
         if room > self._tables.room:
