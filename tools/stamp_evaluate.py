@@ -25,9 +25,7 @@ def evaluate(
         Path,
         typer.Option(help="An .npz file: `posteriors` float32 (n, 8, 32) in alphabet order, `truth` n strings of 8."),
     ],
-    alpha: Annotated[
-        float, typer.Option(help="What share of pictures without a live code may be accepted.")
-    ] = 1e-4,
+    alpha: Annotated[float, typer.Option(help="What share of pictures without a live code may be accepted.")] = 1e-4,
     seed: Annotated[int, typer.Option(help="Chooses the half of the pictures whose codes are live.")] = 0,
     as_json: AsJson = False,
 ) -> None:

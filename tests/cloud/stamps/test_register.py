@@ -124,18 +124,18 @@ class AgainstADictionary(RuleBasedStateMachine):
 
 
 TestAgainstADictionary = AgainstADictionary.TestCase
-TestAgainstADictionary.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestAgainstADictionary.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
 
 
 @pytest.mark.parametrize("room", [1, 20_000, 50_000, 200_000, 600_000])
 def test_minted_codes_are_three_apart_whatever_the_size_of_the_tables(room: int) -> None:
-    """600 000 on words of random symbols would hide a fault in few: so 6561 words of three symbols go first."""
+    """Of random codes few are near each other, so all 6561 words of three symbols go first."""
     kept = Register(room)
     crowd = pack(["".join("0YK"[n // 3**i % 3] for i in range(LENGTH)) for n in range(3**LENGTH)])
     first = kept.add_spaced(crowd, Keeping.LIVE)
     assert unpack(first) == model.spaced(unpack(crowd), [])
-    codes = np.concatenate([first, kept.mint(5_000, noise=seeded(room))])
-    assert min(nearest_other(part, codes) for part in np.array_split(codes, 30)) >= MIN_DISTANCE
+    codes = np.concatenate([first, kept.mint(2_000, noise=seeded(room))])
+    assert min(nearest_other(part, codes) for part in np.array_split(codes, 10)) >= MIN_DISTANCE
 
 
 def test_minted_codes_stay_three_apart_through_growth_removal_and_adding_again() -> None:
@@ -153,7 +153,7 @@ def test_minted_codes_stay_three_apart_through_growth_removal_and_adding_again()
     assert len(set(sizes)) > 3  # it did grow
     assert len(kept) == minted.size == np.unique(minted).size
     assert (kept.find(minted) != ABSENT).all()
-    assert nearest_other(minted[::97], minted) >= MIN_DISTANCE
+    assert nearest_other(minted[::397], minted) >= MIN_DISTANCE
 
 
 def test_every_code_nearer_than_three_keeps_a_new_one_away_and_none_at_three_does() -> None:
