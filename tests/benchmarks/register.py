@@ -167,7 +167,7 @@ def most_probable(lattice: np.ndarray) -> Iterator[str]:
     ]
     start: tuple[int, ...] = (0,) * LENGTH
     heap: list[tuple[float, tuple[int, ...]]] = [(math.fsum(row[0][0] for row in ranked), start)]
-    seen = {start}
+    seen: set[tuple[int, ...]] = {start}
     for _ in range(BUDGET):
         cost, ranks = heapq.heappop(heap)
         yield "".join(row[rank][1] for row, rank in zip(ranked, ranks, strict=True))

@@ -146,7 +146,7 @@ def test_a_lattice_of_no_probabilities_is_illegible_and_harms_no_other(wrong: fl
     bad[3, 5] = wrong
     zeros = good.copy()
     zeros[7] = 0
-    verdicts = reading.read(np.stack([good, bad, zeros, good * 7, good / 1e6]), kept, 22)
+    verdicts = reading.read(np.stack([good, bad, zeros, good * 7, good / 1e6]).astype(np.float32), kept, 22)
     assert [Kind(kind).name for kind in verdicts.kind] == ["ACCEPTED", "ILLEGIBLE", "ILLEGIBLE", "ACCEPTED", "ACCEPTED"]
     assert verdicts.listed.tolist() == [1, 0, 0, 1, 1]
     assert verdicts[1] == Verdict(Kind.ILLEGIBLE, None, (), 0, 22, 0.0)
@@ -234,10 +234,10 @@ def test_a_dropped_or_added_character_lists_for_staff_where_the_budget_allows_an
 def test_noise_typed_is_refused_or_illegible(text: str) -> None:
     try:
         verdict = reading.read_text(text, NOTHING, 22)
-    except ValueError as error:
-        assert "a stamp code" in str(error)
+    except ValueError:
         return
     assert verdict.code is None
+    assert verdict.candidates == ()
 
 
 @given(codes)
