@@ -2,9 +2,9 @@
 
 A code is 40 bits, five a symbol. Each of two tables files it under 20 of them: `heads` under its first four symbols,
 `tails` under its last four. A bucket is found by the topmost `bits` (10 to 20) of that half, so that what is left of
-the code, at most 30 bits, and its state share one 32-bit word: `left << 2 | state`. Sixteen words are a block, one cache
-line; a bucket is `wide` blocks, and where they are full its last word leads to one more block: `block << 2`, which
-has no state. So 0 is a free word, and no word ever moves.
+the code, at most 30 bits, and its state share one 32-bit word: `left << 2 | state`. Sixteen words are a block, one
+cache line. A bucket is `wide` blocks, and its last word is kept for the number of one more block, `block << 2`, which
+has no state; that block's last word leads on in the same way. So 0 is a free word, and no word ever moves.
 
 Two codes that differ in at most two symbols differ in at most one of the first four, or in none of the last four. So
 all codes nearer than three are in the `heads` buckets of the 125 halves that differ from the first half in at most
@@ -18,10 +18,12 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba import int64, uint32, uint64
 
 WORDS = 16  # a block, 64 bytes: a cache line
 HALF_BITS = 20
 _HALF = (1 << HALF_BITS) - 1
+_0, _1, _2, _3, _4 = map(np.uint32, range(5))
 _GROUPS = np.uint32(0x2108421)  # the lowest bit of each of six symbols
 
 # What the list of most probable strings ends with.
@@ -29,7 +31,7 @@ NO_HIT, HIT, TIED, UNUSABLE = range(4)
 
 
 def _kernel(function: Callable[..., Any]) -> Any:
-    """Compiled at the first call, and kept on disk beside this file or, where that is read-only, in the user's cache."""
+    """Compiled at the first call, and kept beside this file or, where that is read-only, in the user's cache."""
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)(function)
     except RuntimeError:  # neither can be written, so every process compiles for itself
@@ -43,32 +45,32 @@ def _inlined(function: Callable[..., Any]) -> Any:
 @_inlined
 def _turned(code):
     """The last half first: how `tails` sees a code."""
-    return (code >> np.uint64(HALF_BITS)) | ((code & np.uint64(_HALF)) << np.uint64(HALF_BITS))
+    return (code >> uint64(HALF_BITS)) | ((code & uint64(_HALF)) << uint64(HALF_BITS))
 
 
 @_kernel
 def _word(table, wide, bits, code):
     """Where `code` stands in its table, or -1."""
-    shift = np.uint64(2 * HALF_BITS - bits)
-    left = np.uint32(code & ((np.uint64(1) << shift) - np.uint64(1)))
-    at, size = np.int64(code >> shift) * wide * WORDS, wide * WORDS
+    shift = uint64(2 * HALF_BITS - bits)
+    left = uint32(code & ((uint64(1) << shift) - uint64(1)))
+    at, size = int64(code >> shift) * wide * WORDS, wide * WORDS
     while True:
         for i in range(at, at + size):
-            if table[i] >> np.uint32(2) == left and table[i] & np.uint32(3):
+            if table[i] >> _2 == left and table[i] & _3:
                 return i
         link = table[at + size - 1]
-        if link & np.uint32(3) or link == 0:
+        if link == 0:
             return -1
-        at, size = np.int64(link >> np.uint32(2)) * WORDS, WORDS
+        at, size = int64(link >> _2) * WORDS, WORDS
 
 
 @_kernel
 def _put(table, wide, bits, used, code, state):
     """File a code that is not there; `used` is how many blocks are, and there must be one more. How many are, then."""
-    shift = np.uint64(2 * HALF_BITS - bits)
-    left = np.uint32(code & ((np.uint64(1) << shift) - np.uint64(1)))
-    word = np.uint32(left << np.uint32(2) | np.uint32(state))
-    at, size = np.int64(code >> shift) * wide * WORDS, wide * WORDS
+    shift = uint64(2 * HALF_BITS - bits)
+    left = uint32(code & ((uint64(1) << shift) - uint64(1)))
+    word = uint32(left << _2 | uint32(state))
+    at, size = int64(code >> shift) * wide * WORDS, wide * WORDS
     while True:
         last = at + size - 1
         for i in range(at, last):
@@ -77,38 +79,61 @@ def _put(table, wide, bits, used, code, state):
                 return used
         if table[last] == 0:
             table[used * WORDS] = word
-            table[last] = np.uint32(used << 2)
+            table[last] = uint32(used << 2)
             return used + 1
-        at, size = np.int64(table[last] >> np.uint32(2)) * WORDS, WORDS
+        at, size = int64(table[last] >> _2) * WORDS, WORDS
 
 
 @_kernel
-def _crowded(table, wide, bits, code, flips, counted, allowed):
-    """Whether a code of `table` differs in at most `allowed[j]` of the symbols `counted[j]` that it is not filed under,
-    in the bucket that `flips[j]` leads to, for any j. See `neighbourhood`."""
-    shift = np.uint64(2 * HALF_BITS - bits)
-    left = np.uint32(code & ((np.uint64(1) << shift) - np.uint64(1)))
-    bucket = np.int64(code >> shift)
-    for j in range(flips.size):
-        at, size = (bucket ^ flips[j]) * wide * WORDS, wide * WORDS
-        mask, two = counted[j], np.uint32(allowed[j] == 2)
-        while True:
-            near = np.uint32(0)
-            for i in range(at, at + size):
-                word = table[i]
-                x = np.uint32(((word >> np.uint32(2)) ^ left) & mask)
-                differ = np.uint32((x | x >> np.uint32(1) | x >> np.uint32(2) | x >> np.uint32(3) | x >> np.uint32(4)))
-                differ = np.uint32(differ & _GROUPS)
-                rest = np.uint32(differ & np.uint32(differ - np.uint32(1)))
-                less = np.uint32(rest & np.uint32(rest - np.uint32(1)))
-                over = less if two else rest
-                near |= np.uint32((over == 0) & ((word & np.uint32(3)) != 0))
-            if near:
-                return True
-            link = table[at + size - 1]
-            if link & np.uint32(3) or link == 0:
-                break
-            at, size = np.int64(link >> np.uint32(2)) * WORDS, WORDS
+def _nearest_of_block(table, at, left, mask, two):
+    """The highest word with a state in the block at `at` that differs from `left` in at most one symbol of `mask`
+    (`two` = 0), or two (1); 0 if there is none. Each step is cast to 32 bits: so it becomes vector instructions."""
+    block = table[at : at + WORDS]
+    nearest = _0
+    for i in range(WORDS):
+        word = block[i]
+        x = uint32(uint32(uint32(word >> _2) ^ left) & mask)
+        y = uint32(x | uint32(x >> _2))
+        differ = uint32(uint32(uint32(y | uint32(y >> _1)) | uint32(x >> _4)) & _GROUPS)
+        but_one = uint32(differ & uint32(differ - _1))
+        over = uint32(but_one & uint32(but_one - two))
+        is_near = uint32(uint32(over == _0) & uint32(uint32(word & _3) != _0))
+        nearest = max(nearest, uint32(word * is_near))
+    return nearest
+
+
+@_kernel
+def _nearest(table, wide, bucket, left, mask, two):
+    """As `_nearest_of_block`, of a whole bucket."""
+    at = bucket * wide * WORDS
+    end = at + wide * WORDS
+    while True:
+        while at < end:
+            word = _nearest_of_block(table, at, left, mask, two)
+            if word:
+                return word
+            at += WORDS
+        link = table[end - 1]
+        if link == 0:
+            return _0
+        at = int64(link >> _2) * WORDS
+        end = at + WORDS
+
+
+@_kernel
+def _crowded(heads, tails, wide, bits, code, flips, counted):
+    """Whether a code is there that differs from this one in less than three symbols. See `register` for the flips."""
+    shift = uint64(2 * HALF_BITS - bits)
+    low = (uint64(1) << shift) - uint64(1)
+    turned = _turned(code)
+    if _nearest(tails, wide, int64(turned >> shift), uint32(turned & low), counted[0], _1):
+        return True
+    bucket, left = int64(code >> shift), uint32(code & low)
+    if _nearest(heads, wide, bucket, left, counted[0], _1):
+        return True
+    for j in range(1, flips.size):  # noqa: SIM110  numba knows no any()
+        if _nearest(heads, wide, bucket ^ flips[j], left, counted[j], _0):
+            return True
     return False
 
 
@@ -140,12 +165,12 @@ def put(heads, tails, wide, bits, used, room, counts, codes, state):
 
 @_kernel
 def _mark(heads, tails, wide, bits, counts, code, at, state):
-    counts[heads[at] & np.uint32(3)] -= 1
+    counts[heads[at] & _3] -= 1
     counts[state] += 1
     also = _word(tails, wide, bits, _turned(code))
     if state:
-        heads[at] = np.uint32(heads[at] & ~np.uint32(3) | np.uint32(state))
-        tails[also] = np.uint32(tails[also] & ~np.uint32(3) | np.uint32(state))
+        heads[at] = uint32(heads[at] & ~_3 | uint32(state))
+        tails[also] = uint32(tails[also] & ~_3 | uint32(state))
     else:
         heads[at] = 0
         tails[also] = 0
@@ -164,7 +189,7 @@ def mark(heads, tails, wide, bits, counts, codes, state):
 
 
 @_kernel
-def mint(heads, tails, wide, bits, used, room, counts, flips, counted, allowed, candidates, state, out, minted):
+def mint(heads, tails, wide, bits, used, room, counts, flips, counted, candidates, state, out, minted):
     """File those candidates that are three or more from every code there, until `out` is full from `minted` on.
 
     Returns how many candidates were looked at, and how many codes stand in `out`."""
@@ -174,9 +199,7 @@ def mint(heads, tails, wide, bits, used, room, counts, flips, counted, allowed, 
         if _free_blocks(heads, used[0]) == 0 or _free_blocks(tails, used[1]) == 0:
             return n, minted
         code = candidates[n]
-        if _crowded(tails, wide, bits, _turned(code), flips[:1], counted[:1], allowed[:1]):
-            continue
-        if _crowded(heads, wide, bits, code, flips, counted, allowed):
+        if _crowded(heads, tails, wide, bits, code, flips, counted):
             continue
         used[0] = _put(heads, wide, bits, used[0], code, state)
         used[1] = _put(tails, wide, bits, used[1], _turned(code), state)
@@ -189,40 +212,54 @@ def mint(heads, tails, wide, bits, used, room, counts, flips, counted, allowed, 
 @_kernel
 def move(old, old_wide, old_bits, heads, tails, wide, bits, used):
     """File what stands in the old `heads` into new, empty tables. False if their blocks ran out."""
-    shift = np.uint64(2 * HALF_BITS - old_bits)
+    shift = uint64(2 * HALF_BITS - old_bits)
     for bucket in range(1 << old_bits):
         at, size = bucket * old_wide * WORDS, old_wide * WORDS
         while True:
             for i in range(at, at + size - 1):
-                state = old[i] & np.uint32(3)
+                state = old[i] & _3
                 if state:
                     if _free_blocks(heads, used[0]) == 0 or _free_blocks(tails, used[1]) == 0:
                         return False
-                    code = np.uint64(bucket) << shift | np.uint64(old[i] >> np.uint32(2))
+                    code = uint64(bucket) << shift | uint64(old[i] >> _2)
                     used[0] = _put(heads, wide, bits, used[0], code, state)
                     used[1] = _put(tails, wide, bits, used[1], _turned(code), state)
             link = old[at + size - 1]
             if link == 0:
                 break
-            at, size = np.int64(link >> np.uint32(2)) * WORDS, WORDS
+            at, size = int64(link >> _2) * WORDS, WORDS
     return True
 
 
 @_kernel
+def _state_in_block(table, at, left):
+    block = table[at : at + WORDS]
+    found = _0
+    for i in range(WORDS):
+        word = block[i]
+        is_it = uint32(uint32(uint32(word >> _2) == left) & uint32(uint32(word & _3) != _0))
+        found = max(found, uint32(word * is_it))
+    return found & _3
+
+
+@_kernel
 def _state(heads, wide, bits, code):
-    """The state of a code, 0 if it is not there: `_word` without leaving early, which is quicker over one cache line."""
-    shift = np.uint64(2 * HALF_BITS - bits)
-    left = np.uint32(code & ((np.uint64(1) << shift) - np.uint64(1)))
-    at, size = np.int64(code >> shift) * wide * WORDS, wide * WORDS
+    """The state of a code, 0 if it is not there."""
+    shift = uint64(2 * HALF_BITS - bits)
+    left = uint32(code & ((uint64(1) << shift) - uint64(1)))
+    at = int64(code >> shift) * wide * WORDS
+    end = at + wide * WORDS
     while True:
-        state = np.uint32(0)
-        for i in range(at, at + size):
-            word = heads[i]
-            state |= np.uint32(word & np.uint32(3)) if word >> np.uint32(2) == left else np.uint32(0)
-        link = heads[at + size - 1]
-        if state or link == 0:
-            return state
-        at, size = np.int64(link >> np.uint32(2)) * WORDS, WORDS
+        while at < end:
+            state = _state_in_block(heads, at, left)
+            if state:
+                return state
+            at += WORDS
+        link = heads[end - 1]
+        if link == 0:
+            return _0
+        at = int64(link >> _2) * WORDS
+        end = at + WORDS
 
 
 @_kernel
@@ -233,29 +270,11 @@ def find(heads, wide, bits, codes, states):
 
 @_kernel
 def _within_one(table, wide, bits, code):
-    """The word's worth of a code in `code`'s bucket that differs from it in at most one symbol: the code and its state."""
-    shift = np.uint64(2 * HALF_BITS - bits)
-    low = (np.uint64(1) << shift) - np.uint64(1)
-    left = np.uint32(code & low)
-    at, size = np.int64(code >> shift) * wide * WORDS, wide * WORDS
-    while True:
-        there = np.int64(-1)
-        for i in range(at, at + size):
-            word = table[i]
-            x = np.uint32((word >> np.uint32(2)) ^ left)
-            differ = np.uint32(
-                (x | x >> np.uint32(1) | x >> np.uint32(2) | x >> np.uint32(3) | x >> np.uint32(4)) & _GROUPS
-            )
-            rest = np.uint32(differ & np.uint32(differ - np.uint32(1)))
-            if (rest == 0) & ((word & np.uint32(3)) != 0):
-                there = i
-        if there >= 0:
-            word = table[there]
-            return (code & ~low) | np.uint64(word >> np.uint32(2)), word & np.uint32(3)
-        link = table[at + size - 1]
-        if link == 0:
-            return np.uint64(0), np.uint32(0)
-        at, size = np.int64(link >> np.uint32(2)) * WORDS, WORDS
+    """The code of `code`'s bucket that differs from it in at most one symbol, and its state; 0 if there is none."""
+    shift = uint64(2 * HALF_BITS - bits)
+    low = (uint64(1) << shift) - uint64(1)
+    word = _nearest(table, wide, int64(code >> shift), uint32(code & low), uint32(low), _0)
+    return (code & ~low) | uint64(word >> _2), word & _3
 
 
 @_kernel
@@ -323,7 +342,7 @@ def read(
         hit_states[n, :] = 0
         total = 0.0
         usable = True
-        code = np.uint64(0)
+        code = uint64(0)
         for place in range(8):
             weight = 0.0
             for symbol in range(32):
@@ -335,7 +354,7 @@ def read(
                 while at > 0 and nats[place, at - 1] < p:
                     nats[place, at], symbols[place, at] = nats[place, at - 1], symbols[place, at - 1]
                     at -= 1
-                nats[place, at], symbols[place, at] = p, np.uint64(symbol)
+                nats[place, at], symbols[place, at] = p, uint64(symbol)
             if not (usable and weight > 0.0):
                 usable = False
                 break
@@ -349,7 +368,7 @@ def read(
                     p = nats[place, rank]
                     nats[place, rank] = likeliest - np.log(p) if p > 0.0 else np.inf
             gaps[place] = nats[place, 1]
-            code |= symbols[place, 0] << np.uint64(35 - 5 * place)
+            code |= symbols[place, 0] << uint64(35 - 5 * place)
             at = place
             while at > 0 and gaps[order[at - 1]] > gaps[place]:
                 order[at] = order[at - 1]
@@ -362,7 +381,7 @@ def read(
 
         found = 0
         size = 0
-        cost, key = 0.0, code << np.uint64(8)
+        cost, key = 0.0, code << uint64(8)
         limit = np.inf  # past this cost no string can be a rival of the hit
         while True:
             if listed[n] == budget:
@@ -374,7 +393,7 @@ def read(
             if cost > limit:
                 ended[n] = HIT
                 break
-            code = key >> np.uint64(8)
+            code = key >> uint64(8)
             listed[n] += 1
             state = _state(heads, wide, bits, code)
             if hittable[state]:
@@ -384,32 +403,32 @@ def read(
                     limit = cost + rival_nats
                 found += 1
 
-            last, rank = np.int64(key >> np.uint64(5) & np.uint64(7)), np.int64(key & np.uint64(31))
+            last, rank = int64(key >> uint64(5) & uint64(7)), int64(key & uint64(31))
             if rank == 0:
                 place = order[0]
                 if nats[place, 1] < np.inf:
-                    flip = (symbols[place, 0] ^ symbols[place, 1]) << np.uint64(35 - 5 * place)
-                    costs[size], keys[size] = nats[place, 1], (code ^ flip) << np.uint64(8) | np.uint64(1)
+                    flip = (symbols[place, 0] ^ symbols[place, 1]) << uint64(35 - 5 * place)
+                    costs[size], keys[size] = nats[place, 1], (code ^ flip) << uint64(8) | uint64(1)
                     size += 1
             else:
                 place = order[last]
                 if rank < 31 and nats[place, rank + 1] < np.inf:
-                    flip = (symbols[place, rank] ^ symbols[place, rank + 1]) << np.uint64(35 - 5 * place)
+                    flip = (symbols[place, rank] ^ symbols[place, rank + 1]) << uint64(35 - 5 * place)
                     costs[size] = cost + (nats[place, rank + 1] - nats[place, rank])
-                    keys[size] = (code ^ flip) << np.uint64(8) | np.uint64(last << 5 | rank + 1)
+                    keys[size] = (code ^ flip) << uint64(8) | uint64(last << 5 | rank + 1)
                     size += 1
                     _sift_up(costs, keys, size - 1)
                 if last < 7 and nats[order[last + 1], 1] < np.inf:
                     after = order[last + 1]
-                    flip = (symbols[after, 0] ^ symbols[after, 1]) << np.uint64(35 - 5 * after)
+                    flip = (symbols[after, 0] ^ symbols[after, 1]) << uint64(35 - 5 * after)
                     costs[size] = cost + nats[after, 1]
-                    keys[size] = (code ^ flip) << np.uint64(8) | np.uint64((last + 1) << 5 | 1)
+                    keys[size] = (code ^ flip) << uint64(8) | uint64((last + 1) << 5 | 1)
                     size += 1
                     _sift_up(costs, keys, size - 1)
                     if rank == 1:
-                        flip ^= (symbols[place, 0] ^ symbols[place, 1]) << np.uint64(35 - 5 * place)
+                        flip ^= (symbols[place, 0] ^ symbols[place, 1]) << uint64(35 - 5 * place)
                         costs[size] = cost + (nats[after, 1] - nats[place, 1])
-                        keys[size] = (code ^ flip) << np.uint64(8) | np.uint64((last + 1) << 5 | 1)
+                        keys[size] = (code ^ flip) << uint64(8) | uint64((last + 1) << 5 | 1)
                         size += 1
                         _sift_up(costs, keys, size - 1)
             if size == 0:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,14 +107,14 @@ class Register:
     """Codes and why they are kept.
 
     Writing takes a lock; reading takes none and may go on meanwhile in other threads. A reader holds on to the tables
-    that it found. In them a code is one 32-bit word of each table, written at once and never moved, and a block
-    that is led to is there before or empty. So a reader finds every code that was in before it began and was not taken out,
-    with its state from before or after; of what comes or goes meanwhile it sees either. Tables that grow are new ones, put
-    in place of the old when complete.
+    that it found. In them a code is one 32-bit word of each table, written at once and never moved, and a block is led
+    to only by what is never taken back. So a reader finds every code that was in before it began and is not taken out,
+    with its state from before or after; of what comes or goes meanwhile it sees either. Tables that grow are new ones,
+    put in place of the old when complete.
     """
 
     def __init__(self, room: int = 0) -> None:
-        """`room`: how many codes to make room for at once; more find room too, but the tables are filled anew for it."""
+        """`room`: how many codes to make room for at once; for more than these the tables are made and filled anew."""
         self._tables = _Tables.empty(room)
         self._counts = np.zeros(4, np.int64)
         self._writing = threading.Lock()
@@ -159,6 +160,11 @@ class Register:
         kernels.find(tables.heads, tables.wide, tables.bits, codes, states)
         return states
 
+    def heads(self) -> tuple[NDArray[np.uint32], int, int]:
+        """What `kernels.read` looks codes up in: the table by first halves, its blocks a bucket, its bits."""
+        tables = self._tables
+        return tables.heads, tables.wide, tables.bits
+
     def near(self, codes: Codes) -> tuple[Codes, NDArray[np.uint8]]:
         """For each, the code that is it or differs from it in one symbol, and its state; ABSENT where there is none.
 
@@ -180,29 +186,34 @@ class Register:
         with self._writing:
             self._make_room(len(self) + count)
             while minted < count:
-                tables = self._tables
-                flips, counted, allowed = _neighbourhood(tables.bits)
-                candidates = drawn(noise(5 * min(_DRAW, (count - minted) * 5 // 4 + 8)))
-                tried = 0
-                while tried < candidates.size and minted < count:
-                    seen, minted = kernels.mint(
-                        tables.heads, tables.tails, tables.wide, tables.bits, tables.used, tables.room, self._counts,
-                        flips, counted, allowed, candidates[tried:], int(state), out, minted,
-                    )  # fmt: skip
-                    tried += seen
-                    if tried < candidates.size and minted < count:
-                        self._grow()
-                        tables = self._tables
-                        flips, counted, allowed = _neighbourhood(tables.bits)
+                minted = self._file(drawn(noise(5 * min(_DRAW, (count - minted) * 5 // 4 + 8))), state, out, minted)
         return out
+
+    def add_spaced(self, codes: Codes, state: Keeping) -> Codes:
+        """Add those of them, first come first kept, three or more symbols from all others, and return these."""
+        out = np.empty(len(codes), np.uint64)
+        with self._writing:
+            self._make_room(len(self) + out.size)
+            return out[: self._file(np.ascontiguousarray(codes, np.uint64), state, out, 0)]
+
+    def _file(self, candidates: Codes, state: Keeping, out: Codes, minted: int) -> int:
+        """Those that keep their distance are added and stand in `out` from `minted` on. How many stand there then."""
+        while candidates.size and minted < out.size:
+            tables = self._tables
+            seen, minted = kernels.mint(
+                tables.heads, tables.tails, tables.wide, tables.bits, tables.used, tables.room, self._counts,
+                *_neighbourhood(tables.bits), candidates, int(state), out, minted,
+            )  # fmt: skip
+            candidates = candidates[seen:]
+            if candidates.size and minted < out.size:
+                self._grow()
+        return minted
 
     def _mark(self, codes: Codes, state: int) -> int:
         codes = np.ascontiguousarray(codes, np.uint64)
         with self._writing:
             tables = self._tables
-            return kernels.mark(
-                tables.heads, tables.tails, tables.wide, tables.bits, self._counts, codes, int(state)
-            )
+            return kernels.mark(tables.heads, tables.tails, tables.wide, tables.bits, self._counts, codes, int(state))
 
     def _make_room(self, room: int) -> None:
         if room > self._tables.room:
@@ -224,11 +235,12 @@ class Register:
         self._tables = new
 
 
-def _neighbourhood(bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
+@cache
+def _neighbourhood(bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     """What changes a bucket's number when at most one symbol of its half changes: 0 first, then each flip of its bits.
 
-    With each the symbols that are to be compared within the bucket, and how many of them may differ. A symbol that
-    only partly is in the number is not compared where that part of it is flipped: it differs already.
+    With each the symbols that are to be compared within the bucket. A symbol that only partly is in the number is not
+    compared where that part of it is flipped: it differs already.
     """
     below = kernels.HALF_BITS - bits  # bits of the half that its number lacks
     whole = (1 << kernels.HALF_BITS + below) - 1
@@ -238,5 +250,4 @@ def _neighbourhood(bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint32], ND
             if (flip << place) >> below:
                 partly = 31 << place & (1 << below) - 1
                 counted[(flip << place) >> below] = whole & ~(partly << kernels.HALF_BITS)
-    flips = np.array(list(counted), np.int64)
-    return flips, np.array(list(counted.values()), np.uint32), np.where(flips == 0, 2, 1)
+    return np.array(list(counted), np.int64), np.array(list(counted.values()), np.uint32)
