@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,10 +34,11 @@ from cloud.live import Bell
 from cloud.pages import STATIC
 from cloud.secret import write_secret
 from cloud.settings import FIRST_SIGN_IN, Settings, load
+from cloud.stamps.keeper import Keeper, Terms
+from cloud.stamps.lease import Lease
+from cloud.stamps.vault import Vault, WrongKey
 from cloud.web import create_app
 
-MINTED_AT_ONCE = 200  # codes a transaction, so that no press waits long for the one writer
-MINT_EVERY_S = 60.0  # a look at the pool when no press rings for it
 BROKER_S = 20.0  # for the broker to answer at the start
 STREAMS_END_S = 3  # how long open event streams may hold up a stop
 
@@ -77,22 +79,29 @@ def run(
         signal.signal(number, _end)  # uvicorn raises the signal once more when it has stopped
     listener = _listen(settings.host, settings.http_port)
     keys = read_keys(settings.master_key_file) if settings.master_key_file else make_keys(settings.master_key)
-    database.migrate(settings.database)
+    database.migrate(settings.database, keys.stamp_key)
     engine = database.connect(settings.database)
+    vault, lease = Vault(keys.stamp_key()), Lease()
+    _check_key(engine, vault, settings.master_key)
     _first_account(engine, settings.data_dir)
 
     registry = prometheus_client.CollectorRegistry()
     bell = Bell()
-    minter = Minter(engine, settings.stamp_pool)
+    terms = Terms(
+        settings.stamp_pool,
+        timedelta(days=settings.stamp_lifetime_days),
+        timedelta(days=settings.stamp_quarantine_days),
+    )
+    keeper = Keeper(engine, vault, lease, terms, registry=registry, stamped=bell.ring)
 
     def committed() -> None:
         bell.ring()
-        minter.wake()
+        keeper.wake()
 
     limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
-    writer = Writer(engine, keys, limits=limits, registry=registry, committed=committed)
+    writer = Writer(engine, keys, limits=limits, lease=lease, registry=registry, committed=committed)
     inlet = Inlet(broker_url, writer, registry=registry)
-    parts = (inlet, writer, minter)
+    parts = (inlet, writer, keeper)
     threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in parts]
     for thread in threads:
         thread.start()
@@ -104,13 +113,16 @@ def run(
         checks = {
             "database": lambda: not writer.held_up and _answers(engine),
             "broker": lambda: inlet.connected,
+            "stamps": lambda: keeper.is_well,
             **beside,
         }
         app = create_app(
             engine=engine,
             bell=bell,
             health=lambda: {name: is_well() for name, is_well in checks.items()},
+            facts=lambda: {"stamps": keeper.facts()},
             registry=registry,
+            vault=vault,
             vendor=STATIC / "vendor",
         )
         config = uvicorn.Config(
@@ -151,41 +163,6 @@ def _beside_callbacks(pages: ASGIApp, writer: Writer, settings: Settings) -> ASG
         await (callbacks if is_callback else pages)(scope, receive, send)
 
     return divide
-
-
-class Minter:
-    """Keeps the pool of minted stamp codes full, so that a press takes one instead of making one."""
-
-    def __init__(self, engine: sa.Engine, pool: int) -> None:
-        self._engine, self._pool = engine, pool
-        self._wake = threading.Event()
-        self._stopping = False
-
-    def wake(self) -> None:
-        self._wake.set()
-
-    def stop(self) -> None:
-        self._stopping = True
-        self._wake.set()
-
-    def run(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            try:
-                while not self._stopping and self._mint_some():
-                    pass
-            except OperationalError as error:
-                log.warning("no stamps minted", error=str(error.orig))  # a press mints what it needs itself
-            self._wake.wait(MINT_EVERY_S)
-
-    def _mint_some(self) -> bool:
-        with database.reading(self._engine) as conn:
-            missing = self._pool - stamps.pool_left(conn)
-        if missing <= 0:
-            return False
-        with self._engine.begin() as conn:
-            stamps.mint(conn, min(missing, MINTED_AT_ONCE), database.now())
-        return True
 
 
 class _Server(uvicorn.Server):
@@ -231,6 +208,14 @@ def _first_account(engine: sa.Engine, data_dir: Path) -> None:
         write_secret(data_dir / FIRST_SIGN_IN, f"admin\n{password}\n")
         now = database.now()
         accounts.add(conn, name="admin", display_name="Administrator", role=Role.ADMIN, password=password, now=now)
+
+
+def _check_key(engine: sa.Engine, vault: Vault, master_key: Path) -> None:
+    try:
+        with database.reading(engine) as conn:
+            stamps.check_key(conn, vault)
+    except WrongKey as error:
+        raise CannotStart(f"{error}: {master_key}. Put back the one that belongs to this database") from None
 
 
 def _without_password(url: str) -> str:

@@ -6,7 +6,7 @@ IMMEDIATE, so that two writers wait for each other instead of failing half-way; 
 
 import datetime
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -118,13 +118,16 @@ def insert(conn: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.I
     return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
 
 
-def migrate(url: str) -> None:
-    """Bring the schema at `url` up to the newest migration, where it is not there already; raises `Unusable`."""
+def migrate(url: str, stamp_key: Callable[[], bytes] | None = None) -> None:
+    """Bring the schema at `url` up to the newest migration, where it is not there already; raises `Unusable`.
+
+    `stamp_key` gives the key of `stamps.vault`, and is asked where a migration seals or opens codes.
+    """
     import alembic.command  # here, because Alembic costs a third of a second that the command line need not pay
     import alembic.util
 
     try:
-        alembic.command.upgrade(alembic_config(url), "head")
+        alembic.command.upgrade(alembic_config(url, stamp_key), "head")
     except alembic.util.CommandError as error:
         raise Unusable(f"the database is not of this version of Domino: {error}") from None
     except DBAPIError as error:
@@ -136,10 +139,15 @@ def why(error: DBAPIError) -> str:
     return str(error.orig).strip().partition("\n")[0]
 
 
-def alembic_config(url: str) -> Any:
+def alembic_config(url: str, stamp_key: Callable[[], bytes] | None = None) -> Any:
     import alembic.config
 
     config = alembic.config.Config(stdout=sys.stdout)  # its default is whatever stdout was when it was imported
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["url"] = url
+    config.attributes["stamp_key"] = stamp_key or _no_key
     return config
+
+
+def _no_key() -> bytes:
+    raise Unusable("the stamps in this database have to be sealed with the master key: run `domino migrate` first")

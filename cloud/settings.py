@@ -35,7 +35,11 @@ class Settings(BaseSettings):
     master_key_file: Path | None = None  # default: master.key in the data folder
     uplinks_per_day: int = Field(140, ge=0)  # what Sigfox lets a device send; 0 = no limit
     downlinks_per_day: int = Field(4, ge=0)  # what Sigfox sends to a device
-    stamp_pool: int = Field(2000, ge=0)  # codes kept minted ahead
+    stamp_pool: int = Field(2000, ge=0)  # codes kept minted ahead, by each process
+    # A stamp is paid for, and nearly all are used within days: what is left of three years is few, and nobody's loss.
+    stamp_lifetime_days: int = Field(1096, ge=1, le=36_500)
+    # How long a spent code answers "already used": as long as somebody may still ask after its parcel.
+    stamp_quarantine_days: int = Field(365, ge=0, le=36_500)
     callback_secret: SecretStr | None = None  # what a Sigfox contract's callbacks must show; without one none are taken
     callback_addresses: list[IPvAnyNetwork] = []  # whence they may come; empty: from anywhere
     callback_fields: dict[str, str] = {}  # what the callbacks' template calls a field, by our name for it

@@ -30,6 +30,7 @@ import cloud.stamps.model
 from cloud import database, live, pages
 from cloud.accounts.attempts import Attempts
 from cloud.accounts.model import SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
+from cloud.stamps.vault import Vault
 
 BODY_LIMIT = 1_000_000  # bytes
 
@@ -61,6 +62,7 @@ STATUS: dict[type[Exception], int] = {
     cloud.pickups.model.NotFound: 404,
     cloud.pickups.model.WrongState: 409,
     cloud.places.model.AddressError: 422,
+    cloud.stamps.model.NotFound: 404,
     cloud.stamps.model.WrongState: 409,
     sqlalchemy.exc.OperationalError: 503,  # locked for longer than anyone waits, full, or away
 }
@@ -71,11 +73,14 @@ def create_app(
     engine: sa.Engine,
     bell: live.Bell,
     health: Callable[[], dict[str, bool]],
+    facts: Callable[[], dict[str, object]] = dict,
     registry: prometheus_client.CollectorRegistry,
+    vault: Vault,
     vendor: Path,
 ) -> FastAPI:
     app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
     app.state.engine = engine
+    app.state.vault = vault
     app.state.bell = bell
     app.state.attempts = Attempts()
     for feature in (cloud.accounts, cloud.fleet, cloud.pickups, cloud.console):
@@ -90,7 +95,7 @@ def create_app(
         parts = health()
         well = all(parts.values())
         said = {part: "up" if up else "down" for part, up in parts.items()}
-        return JSONResponse({"status": "up" if well else "down", "parts": said}, 200 if well else 503)
+        return JSONResponse({"status": "up" if well else "down", "parts": said, **facts()}, 200 if well else 503)
 
     @app.get("/metrics", include_in_schema=False)
     def tell_metrics() -> Response:

@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests import postgres as debian
 from tools import children
 
 # How long an example takes says something about the machine, nothing about the law.
@@ -45,3 +46,20 @@ def mosquitto(tmp_path: Path) -> Iterator[children.Broker]:
     command = [binary, "-c", str(conf)]
     with children.started("mosquitto", command, folder / "log", lambda _: children.takes_mqtt(port)) as process:
         yield children.Broker(process, port)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[debian.Cluster]:
+    """Debian's PostgreSQL, once for all tests of a worker."""
+    try:
+        with debian.cluster() as running:
+            yield running
+    except debian.Missing as missing:
+        pytest.fail(str(missing))
+
+
+@pytest.fixture
+def postgres_url(postgres: debian.Cluster) -> Iterator[str]:
+    """A database of the test's own, with all tables."""
+    with postgres.database() as url:
+        yield url

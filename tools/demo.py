@@ -36,6 +36,7 @@ PLACE = "35 Rennes"
 CUSTOMER = "claire.morvan@example.org"
 CUSTOMER_SIGN_IN = "demo-customer.txt"  # in the data folder, mode 0600
 FRAME_S = 15  # from radiated to seen in the log
+STAMP_S = 120  # to the stamp; the first start on a machine compiles what mints it
 LIGHTS = {
     "accepted": "green: the request was taken",
     "unclaimed": "no customer has claimed this button",
@@ -203,7 +204,7 @@ def _follow(service: Service, uplink: str, after: int, show: Any) -> dict[str, A
     if frame["result"] != "accepted" or frame["pickup_id"] is None:
         show("result", frame["result"], frame["reason"])
         return {"stations": copies, "result": frame["result"], "note": frame["reason"], "order": None, "stamp": None}
-    order = service.api.get(f"/api/pickups/{frame['pickup_id']}").raise_for_status().json()
+    order = _stamped_order(service, frame["pickup_id"])
     stamp = order["stamp"]
     parcels = f"{order['parcels']} parcel{'s' if order['parcels'] > 1 else ''}"
     joined = "" if order["parcels"] == frame["parcels"] else ": joined the open request"
@@ -220,6 +221,17 @@ def _follow(service: Service, uplink: str, after: int, show: Any) -> dict[str, A
         "order": {"id": order["id"], "state": order["state"], "parcels": order["parcels"]},
         "stamp": {"code": stamp["code"], "pairs": format_pairs(stamp["code"]), "state": stamp["state"]},
     }
+
+
+def _stamped_order(service: Service, pickup_id: int) -> dict[str, Any]:
+    """The order once it has its stamp: the very first of a new folder waits for the mint to start."""
+    deadline = time.monotonic() + STAMP_S
+    while time.monotonic() < deadline:
+        order = service.api.get(f"/api/pickups/{pickup_id}").raise_for_status().json()
+        if order["stamp"]:
+            return order
+        time.sleep(0.1)
+    raise Failure(f"order {pickup_id} has no stamp after {STAMP_S} s: {service.data_dir / 'serve.log'} says why")
 
 
 def _frame(service: Service, uplink: str, after: int) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from cloud import database
 from cloud.stamps import item
 from cloud.stamps.card import PAGES, Card, Sheet, to_pdf, to_svg
 from cloud.stamps.model import Stamp, State, format_pairs, parse
-from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json
+from cloud.stamps.vault import Vault
+from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_stamps, print_json
 
 
 def card(
@@ -37,9 +38,10 @@ def card(
         raise typer.BadParameter("name pickups, or --code, or --blank with how many")
     cards: list[Card | None] = []
     if pickups or codes:
-        with database.reading(open_database(data_dir, database_url)) as conn:
-            cards += [_card(stamps.of_pickup(conn, one), f"pickup {one} has no stamp") for one in pickups or ()]
-            cards += [_card(stamps.find(conn, one), f"no stamp {format_pairs(one)}") for one in codes]
+        engine, vault = open_stamps(data_dir, database_url)
+        with database.reading(engine) as conn:
+            cards += [_card(stamps.of_pickup(conn, vault, one), f"pickup {one} has no stamp") for one in pickups or ()]
+            cards += [_card(stamps.find(conn, vault, one), f"no stamp {format_pairs(one)}") for one in codes]
     cards += [None] * blank
     _write(out, _print(cards, sheet, out))
     a_page = PAGES[sheet][2] * PAGES[sheet][3]
@@ -83,8 +85,9 @@ def find(
     as_json: AsJson = False,
 ) -> None:
     """The pickup that a mark on a parcel belongs to. For staff on this machine; no page tells it."""
-    with database.reading(open_database(data_dir, database_url)) as conn:
-        stamp = _find(conn, text)
+    engine, vault = open_stamps(data_dir, database_url)
+    with database.reading(engine) as conn:
+        stamp = _find(conn, vault, text)
     if stamp is None or stamp.pickup_id is None:
         raise Failure("no parcel of ours bears this")
     number = item.parcel_number(stamp.pickup_id)
@@ -96,10 +99,12 @@ def find(
     console.print(f"[dim]{'stamp':12}[/] {stamp.state}")
 
 
-def _find(conn: sa.Connection, text: str) -> Stamp | None:
+def _find(conn: sa.Connection, vault: Vault, text: str) -> Stamp | None:
     try:
         return item.find_item(
-            text, by_code=lambda code: stamps.find(conn, code), by_pickup=lambda pickup: stamps.of_pickup(conn, pickup)
+            text,
+            by_code=lambda code: stamps.find(conn, vault, code),
+            by_pickup=lambda pickup: stamps.of_pickup(conn, vault, pickup),
         )
     except item.Contradiction as error:
         raise Failure(str(error)) from None

@@ -1,51 +1,14 @@
-"""`domino stamp`: look a stamp up."""
-
-from typing import Annotated
+"""`domino stamp`: what staff on this machine ask of the stamps, and do with them."""
 
 import typer
 
-import cloud.stamps.store as stamps
-from cloud import database
-from cloud.stamps.model import format_pairs, parse
-from tools import stamp_card
-from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json
+from tools import stamp_card, stamp_redeem, stamp_show, stamp_void
+from tools.stamp_evaluate import evaluate
 
 app = typer.Typer(help="The eight-character stamps.", no_args_is_help=True)
-app.command("card")(stamp_card.card)
+app.command("show")(stamp_show.command)
 app.command("find")(stamp_card.find)
-
-
-@app.callback()
-def stamps_group() -> None:
-    """The eight-character stamps."""
-
-
-@app.command()
-def show(
-    code: Annotated[str, typer.Argument(help="As it is written: 7K4F2M9X, or in pairs in quotes.")],
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    as_json: AsJson = False,
-) -> None:
-    """What is known of a stamp: its state, its order, since when. For staff on this machine; no page tells it."""
-    try:
-        code = parse(code)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    with database.reading(open_database(data_dir, database_url)) as conn:
-        stamp = stamps.find(conn, code)
-    if stamp is None:
-        raise Failure(f"no stamp {format_pairs(code)}")
-    fields = {
-        "code": stamp.code,
-        "pairs": format_pairs(stamp.code),
-        "state": stamp.state,
-        "pickup_id": stamp.pickup_id,
-        "minted_at": stamp.minted_at.isoformat(),
-        "changed_at": stamp.changed_at.isoformat(),
-    }
-    if as_json:
-        print_json(fields)
-        return
-    for name, value in fields.items():
-        console.print(f"[dim]{name:12}[/] {'—' if value is None else value}")
+app.command("card")(stamp_card.card)
+app.command("redeem")(stamp_redeem.command)
+app.command("void")(stamp_void.command)
+app.command()(evaluate)

@@ -11,7 +11,10 @@ from rich.console import Console
 
 from cloud import database
 from cloud.fleet.model import check_place, parse_id
+from cloud.ingest.keys import read_keys
 from cloud.settings import Settings, load
+from cloud.stamps.store import check_key
+from cloud.stamps.vault import Vault, WrongKey
 
 console = Console(highlight=False)
 
@@ -51,8 +54,20 @@ def open_database(data_dir: Path | None, database_url: str | None) -> sa.Engine:
     """The database that the options name, made and brought up to date where needed."""
     chosen = settings(data_dir=data_dir, database_url=database_url)
     chosen.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database.migrate(chosen.database)
+    database.migrate(chosen.database, lambda: read_keys(chosen.master_key).stamp_key())
     return database.connect(chosen.database)
+
+
+def open_stamps(data_dir: Path | None, database_url: str | None) -> tuple[sa.Engine, Vault]:
+    """The database, and what its codes are sealed with; a `Failure` where the two do not belong together."""
+    vault = Vault(read_keys(settings(data_dir=data_dir, database_url=database_url).master_key).stamp_key())
+    engine = open_database(data_dir, database_url)
+    try:
+        with database.reading(engine) as conn:
+            check_key(conn, vault)
+    except WrongKey as error:
+        raise Failure(f"{error}: put back the one that belongs to this database") from None
+    return engine, vault
 
 
 def device_id(text: str) -> int:

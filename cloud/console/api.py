@@ -28,6 +28,7 @@ from cloud.pickups.model import State as PickupState
 from cloud.places.model import LINES, Address
 from cloud.stamps.model import State as StampState
 from cloud.stamps.model import parse
+from cloud.stamps.vault import Vault
 
 MAX_LIMIT = 200
 
@@ -133,7 +134,7 @@ class FrameAnswer(Answer):
     reset_cause: int | None
     link_failures: int | None
     pickup_id: int | None
-    stamp: str | None
+    stamp: str | None = Field(None, description="Of the order that it made or joined")
     downlink: Hex | None = Field(description="The answer's bytes, in hex")
 
 
@@ -238,7 +239,10 @@ def list_frames(
             frames = cloud.frames.store.after(conn, after, limit, of)
         else:
             frames = cloud.frames.store.newest(conn, limit=limit, before=before, device=of, result=result)
-    return Frames(frames=[FrameAnswer.model_validate(one) for one in frames])
+        pickup_ids = {one.pickup_id for one in frames if one.pickup_id is not None}
+        codes = cloud.stamps.store.codes_of(conn, request.app.state.vault, pickup_ids)
+    answers = [FrameAnswer.model_validate(one) for one in frames]
+    return Frames(frames=[one.model_copy(update={"stamp": codes.get(one.pickup_id or 0)}) for one in answers])
 
 
 @router.get("/pickups", tags=["pickups"])
@@ -255,7 +259,7 @@ def list_pickups(
 def show_pickup(request: Request, token: See, id: Id) -> PickupInFull:
     """One order with its history and its stamp."""
     with _reading(request) as conn:
-        return _in_full(conn, id)
+        return _in_full(conn, request.app.state.vault, id)
 
 
 @router.post("/pickups/{id}/confirm", tags=["pickups"], responses=NOT_FOUND | CONFLICT)
@@ -264,7 +268,7 @@ def confirm_pickup(request: Request, token: Operate, id: Id, confirmation: Confi
     address = Address.of(confirmation.addressee)
     with _writing(request) as conn:
         cloud.pickups.store.confirm(conn, id, address, actor=f"token {token.name}", now=database.now())
-        answer = _in_full(conn, id)
+        answer = _in_full(conn, request.app.state.vault, id)
     request.app.state.bell.ring()
     return answer
 
@@ -274,7 +278,7 @@ def cancel_pickup(request: Request, token: Operate, id: Id) -> PickupInFull:
     """Take an order back; its stamp becomes void."""
     with _writing(request) as conn:
         cloud.pickups.store.cancel(conn, id, actor=f"token {token.name}", now=database.now())
-        answer = _in_full(conn, id)
+        answer = _in_full(conn, request.app.state.vault, id)
     request.app.state.bell.ring()
     return answer
 
@@ -287,7 +291,7 @@ def show_stamp(request: Request, token: See, code: str) -> StampAnswer:
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
     with _reading(request) as conn:
-        stamp = cloud.stamps.store.find(conn, parsed)
+        stamp = cloud.stamps.store.find(conn, request.app.state.vault, parsed)
     if stamp is None:
         raise HTTPException(404, f"no stamp {parsed}")
     return StampAnswer.model_validate(stamp)
@@ -308,11 +312,11 @@ def _device(text: str) -> int:
         raise HTTPException(422, str(error)) from None
 
 
-def _in_full(conn: sa.Connection, id: int) -> PickupInFull:
+def _in_full(conn: sa.Connection, vault: Vault, id: int) -> PickupInFull:
     pickup = cloud.pickups.store.find(conn, id)
     if pickup is None:
         raise HTTPException(404, f"no order {id}")
-    stamp = cloud.stamps.store.of_pickup(conn, id)
+    stamp = cloud.stamps.store.of_pickup(conn, vault, id)
     return PickupInFull(
         **PickupAnswer.model_validate(pickup).model_dump(),
         events=[EventAnswer.model_validate(event) for event in cloud.pickups.store.events(conn, id)],

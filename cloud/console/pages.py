@@ -20,6 +20,7 @@ from cloud.frames.model import Frame, Result
 from cloud.ingest.uplink import SIZE
 from cloud.pickups.model import State
 from cloud.stamps.model import parse
+from cloud.stamps.vault import Vault
 
 FRAMES = 50  # rows of the live table when it is loaded
 ROWS = 50  # rows a page of every other list
@@ -42,7 +43,7 @@ def overview(request: Request, session: Annotated[Session | None, Depends(guard.
     now = database.now()
     with database.reading(request.app.state.engine) as conn:
         frames = cloud.frames.store.newest(conn, limit=FRAMES)
-        orders = store.orders(conn, limit=stream.ORDERS)
+        orders = store.orders(conn, request.app.state.vault, limit=stream.ORDERS)
         figures = _figures(conn, now)
     after = frames[0].id if frames else 0
     context = {"frames": frames, "orders": orders, "rows": stream.ORDERS, "after": after, "oob": False}
@@ -96,7 +97,7 @@ def list_traffic(request: Request, session: See) -> Response:
 @router.get("/pickups")
 def list_orders(request: Request, session: See, state: State | None = None, before: Before = None) -> Response:
     with database.reading(request.app.state.engine) as conn:
-        orders = store.orders(conn, limit=ROWS, state=state, before=before)
+        orders = store.orders(conn, request.app.state.vault, limit=ROWS, state=state, before=before)
     return pages.render(request, "console/orders.html", orders=orders, state=state, states=list(State), rows=ROWS)
 
 
@@ -108,7 +109,7 @@ def show_order(request: Request, session: See, id: Id) -> Response:
             raise HTTPException(404, f"There is no order {id}.")
         events = cloud.pickups.store.events(conn, id)
         frames = cloud.frames.store.of_pickup(conn, id)
-        stamp = cloud.stamps.store.of_pickup(conn, id)
+        stamp = cloud.stamps.store.of_pickup(conn, request.app.state.vault, id)
         button = cloud.fleet.store.find(conn, pickup.button_id)
         owner = _owner(conn, button)
     accepted = [frame for frame in frames if frame.result is Result.ACCEPTED]
@@ -164,7 +165,7 @@ def show_button(request: Request, session: See, id: str, before: Before = None) 
         if button is None:
             raise HTTPException(404, f"The fleet has no button {id}.")
         frames = cloud.frames.store.newest(conn, limit=ROWS, before=before, device=button.id)
-        orders = store.orders(conn, limit=10, button_id=button.id)
+        orders = store.orders(conn, request.app.state.vault, limit=10, button_id=button.id)
         owner = _owner(conn, button)
     return pages.render(
         request, "console/button.html", button=button, owner=owner, frames=frames, orders=orders, rows=ROWS
@@ -185,13 +186,13 @@ def find(request: Request, session: See, q: Annotated[str, Query(max_length=100)
     """Straight to the button, order, stamp or frame that `q` names; a page that says so where there is none."""
     sought = q.strip()
     with database.reading(request.app.state.engine) as conn:
-        target = sought and _target(conn, sought)
+        target = sought and _target(conn, request.app.state.vault, sought)
     if target:
         return RedirectResponse(target, 303)
     return pages.render(request, "console/nothing_found.html", status=404, sought=sought)
 
 
-def _target(conn: sa.Connection, sought: str) -> str | None:
+def _target(conn: sa.Connection, vault: Vault, sought: str) -> str | None:
     """The page of what `sought` names. One text may read as several things; what is there wins, in this order."""
     text = "".join(sought.split())
     device = _device(text)
@@ -200,7 +201,7 @@ def _target(conn: sa.Connection, sought: str) -> str | None:
         return f"/buttons/{text.upper()}"
     if text.isdecimal() and len(text) <= 18 and cloud.pickups.store.find(conn, int(text)):
         return f"/pickups/{int(text)}"
-    if (pickup_id := _pickup_of_stamp(conn, text)) is not None:
+    if (pickup_id := _pickup_of_stamp(conn, vault, text)) is not None:
         return f"/pickups/{pickup_id}"
     if (frame := _frame_of(conn, text)) is not None:
         return f"/pickups/{frame.pickup_id}" if frame.pickup_id is not None else f"/frames/{frame.id}"
@@ -214,9 +215,9 @@ def _device(text: str) -> int | None:
         return None
 
 
-def _pickup_of_stamp(conn: sa.Connection, text: str) -> int | None:
+def _pickup_of_stamp(conn: sa.Connection, vault: Vault, text: str) -> int | None:
     try:
-        stamp = cloud.stamps.store.find(conn, parse(text))
+        stamp = cloud.stamps.store.find(conn, vault, parse(text))
     except ValueError:
         return None
     return stamp and stamp.pickup_id

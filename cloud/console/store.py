@@ -14,6 +14,7 @@ from cloud.frames.store import frames
 from cloud.pickups.model import Event, State
 from cloud.pickups.store import pickup_events, pickups
 from cloud.stamps.store import stamps
+from cloud.stamps.vault import Vault
 
 MAX_ID = 2**63 - 1  # the database holds no larger one, and breaks when asked for it
 SEARCHED = 200_000  # frames read through for a pasted one, a third of a second; their bytes have no index
@@ -41,7 +42,7 @@ _version = (
     .scalar_subquery()
 )
 _ORDERS = (
-    sa.select(pickups, stamps.c.code.label("stamp"), buttons.c.place, _version.label("version"))
+    sa.select(pickups, stamps.c.sealed, buttons.c.place, _version.label("version"))
     .outerjoin(stamps, stamps.c.pickup_id == pickups.c.id)
     .join(buttons, buttons.c.id == pickups.c.button_id)
 )
@@ -49,6 +50,7 @@ _ORDERS = (
 
 def orders(
     conn: sa.Connection,
+    vault: Vault,
     *,
     limit: int = 50,
     before: int | None = None,
@@ -63,15 +65,16 @@ def orders(
         query = query.where(pickups.c.state == state)
     if button_id is not None:
         query = query.where(pickups.c.button_id == button_id)
-    return [_order(row) for row in conn.execute(query)]
+    return [_order(row, vault) for row in conn.execute(query)]
 
 
-def find_orders(conn: sa.Connection, ids: Collection[int]) -> list[Order]:
+def find_orders(conn: sa.Connection, vault: Vault, ids: Collection[int]) -> list[Order]:
     """Those of `ids`, oldest first."""
-    return [_order(row) for row in conn.execute(_ORDERS.where(pickups.c.id.in_(ids)).order_by(pickups.c.id))]
+    query = _ORDERS.where(pickups.c.id.in_(ids)).order_by(pickups.c.id)
+    return [_order(row, vault) for row in conn.execute(query)]
 
 
-def changed_orders(conn: sa.Connection, after_event: int, limit: int) -> tuple[list[Order], int]:
+def changed_orders(conn: sa.Connection, vault: Vault, after_event: int, limit: int) -> tuple[list[Order], int]:
     """The orders of the next `limit` events after `after_event`, and the last of those events."""
     events = conn.execute(
         sa.select(pickup_events.c.id, pickup_events.c.pickup_id)
@@ -81,7 +84,7 @@ def changed_orders(conn: sa.Connection, after_event: int, limit: int) -> tuple[l
     ).all()
     if not events:
         return [], after_event
-    return find_orders(conn, {event.pickup_id for event in events}), events[-1].id
+    return find_orders(conn, vault, {event.pickup_id for event in events}), events[-1].id
 
 
 def last_event(conn: sa.Connection) -> int:
@@ -124,14 +127,14 @@ def frame_of_data(conn: sa.Connection, data: bytes) -> int | None:
     return conn.scalar(query)
 
 
-def _order(row: sa.Row[Any]) -> Order:
+def _order(row: sa.Row[Any], vault: Vault) -> Order:
     return Order(
         id=row.id,
         button_id=row.button_id,
         state=State(row.state),
         parcels=row.parcels,
         town=row.addressee[5] if row.addressee else None,
-        stamp=row.stamp,
+        stamp=None if row.sealed is None else vault.open(row.sealed),
         requested_at=row.requested_at,
         changed_at=row.changed_at,
         version=row.version,

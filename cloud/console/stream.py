@@ -79,7 +79,7 @@ class Reader:
         session = guard.current(self.request)
         if session is None or Right.SEE not in session.account.rights:
             return self._end("end", "the session is over")
-        now = database.now()
+        now, vault = database.now(), self.request.app.state.vault
         with database.reading(self.request.app.state.engine) as conn:
             if self.event is None:
                 newest = cloud.frames.store.last_id(conn)
@@ -87,9 +87,9 @@ class Reader:
                 if not 0 <= newest - self.frame <= BACKLOG:
                     return self._end("reload", str(newest))
                 self.event = store.last_event(conn)
-                orders = store.orders(conn, limit=ORDERS)[::-1]
+                orders = store.orders(conn, vault, limit=ORDERS)[::-1]
             else:
-                orders, self.event = store.changed_orders(conn, self.event, BATCH)
+                orders, self.event = store.changed_orders(conn, vault, self.event, BATCH)
             assert self.frame is not None
             frames = cloud.frames.store.after(conn, self.frame, BATCH)
         if frames:

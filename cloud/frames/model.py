@@ -57,6 +57,5 @@ class Frame:
     reset_cause: int | None
     link_failures: int | None
     pickup_id: int | None
-    stamp: str | None
     downlink: bytes | None
     place: str | None

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from cloud.database import BigId, Instant, insert, metadata
 from cloud.fleet.store import buttons
 from cloud.frames.model import Copy, Frame, Result
-from cloud.stamps.store import stamps
 
 # Append-only: the raw truth. Its id is the live pages' event id.
 frames = sa.Table(
@@ -71,7 +70,6 @@ _READ = (
         uplinks.c.temperature_c,
         uplinks.c.reset_cause,
         uplinks.c.link_failures,
-        stamps.c.code.label("stamp"),
         buttons.c.place,
     )
     .outerjoin(
@@ -82,7 +80,6 @@ _READ = (
             uplinks.c.counter == frames.c.counter,
         ),
     )
-    .outerjoin(stamps, stamps.c.pickup_id == frames.c.pickup_id)
     .outerjoin(buttons, buttons.c.id == frames.c.device)
 )
 
@@ -216,7 +213,6 @@ def _frame(row: sa.Row[Any]) -> Frame:
         reset_cause=row.reset_cause,
         link_failures=row.link_failures,
         pickup_id=row.pickup_id,
-        stamp=row.stamp,
         downlink=row.downlink,
         place=row.place,
     )

@@ -1,4 +1,4 @@
-"""The fleet's master key and the device keys derived from it (docs/wire-format.md, Keys)."""
+"""The fleet's master key, and what is derived from it: the buttons' keys (docs/wire-format.md, Keys), the stamps'."""
 
 import secrets
 from contextlib import suppress
@@ -14,6 +14,8 @@ from cloud.secret import write_secret
 MASTER_KEY_BYTES = 32
 DEVICE_KEY_BYTES = 16
 LABEL = b"domino button key"
+STAMP_KEY_BYTES = 32
+STAMP_LABEL = b"domino stamp vault"
 
 
 class KeyFileError(ValueError):
@@ -32,21 +34,29 @@ class Keys:
 
     def device_key(self, device: int, generation: int) -> bytes:
         """The 16-byte key of a button, by KBKDF-CMAC-AES256 in counter mode (NIST SP 800-108r1)."""
-        return _derive(self.master, device, generation)
+        return _derive_device_key(self.master, device, generation)
+
+    def stamp_key(self) -> bytes:
+        """The 32-byte key of `cloud.stamps.vault`, derived likewise under a label of its own."""
+        return _derive(self.master, STAMP_LABEL, b"", STAMP_KEY_BYTES)
 
 
 # The derivation costs 15 µs, a seal 1 µs: a burst from the same buttons should pay it once.
 @lru_cache(maxsize=65_536)
-def _derive(master: bytes, device: int, generation: int) -> bytes:
+def _derive_device_key(master: bytes, device: int, generation: int) -> bytes:
+    return _derive(master, LABEL, device.to_bytes(4, "big") + bytes([generation]), DEVICE_KEY_BYTES)
+
+
+def _derive(master: bytes, label: bytes, context: bytes, length: int) -> bytes:
     kdf = KBKDFCMAC(
         algorithm=AES256,
         mode=Mode.CounterMode,
-        length=DEVICE_KEY_BYTES,
+        length=length,
         rlen=4,
         llen=4,
         location=CounterLocation.BeforeFixed,
-        label=LABEL,
-        context=device.to_bytes(4, "big") + bytes([generation]),
+        label=label,
+        context=context,
         fixed=None,
     )
     return kdf.derive(master)

@@ -22,6 +22,7 @@ from cloud.ingest.keys import Keys
 from cloud.ingest.sigfox import Reception, read_callback
 from cloud.ingest.uplink import WINDOW_BEHIND, Kind, Rejected, Uplink, open_uplink, read_header
 from cloud.pickups.model import ASK_STATES
+from cloud.stamps.lease import Lease
 
 # The same bytes again are a copy within this time, later a replay: Sigfox repeats a callback after 1, 2 and 4 minutes.
 COPY_TIME = timedelta(minutes=10)
@@ -67,9 +68,12 @@ class Effect:
 
 
 def receive(
-    conn: sa.Connection, batch: Sequence[Message], *, keys: Keys, limits: Limits, now: datetime
+    conn: sa.Connection, batch: Sequence[Message], *, keys: Keys, limits: Limits, lease: Lease, now: datetime
 ) -> list[Outcome]:
-    """Take in a batch; gives one outcome a message, in order. Raises only for a bug or a broken database."""
+    """Take in a batch; gives one outcome a message, in order. Raises only for a bug or a broken database.
+
+    Stamps are taken from `lease`; an order that comes when it is empty is stamped later, and nobody waits for it here.
+    """
     heard = [_read(message) for message in batch]
     buttons = {b.id: b for b in fleet.find_many(conn, {h.device for h in heard if isinstance(h, Reception)})}
     opened = [_open(h, buttons, keys) for h in heard]
@@ -79,7 +83,7 @@ def receive(
     opened = _hold_to_limits(opened, earlier, buttons, budgets, limits)
     fresh = _claim(conn, heard, opened, earlier, now)  # from here on a message counts once, whatever comes again
 
-    effects = _order(conn, fresh, buttons, now)
+    effects = _order(conn, fresh, buttons, lease, now)
     answers = _answer(fresh, effects, budgets, limits, keys)
     frames.conclude(conn, {key: (effects[key].pickup_id, answers.get(key)) for key in fresh})
     fleet.note(conn, _remember(fresh, answers), now)
@@ -185,13 +189,13 @@ def _claim(
 
 
 def _order(
-    conn: sa.Connection, fresh: dict[frames.Key, Fresh], buttons: dict[int, Button], now: datetime
+    conn: sa.Connection, fresh: dict[frames.Key, Fresh], buttons: dict[int, Button], lease: Lease, now: datetime
 ) -> dict[frames.Key, Effect]:
     """Do what each uplink asks for: presses make or join orders, a cancel takes one back, an ask is looked up."""
     effects: dict[frames.Key, Effect] = {}
     for kind, run in groupby(fresh.items(), key=lambda item: item[1].uplink.kind):
         if kind is Kind.PICKUP:
-            effects |= _press(conn, dict(run), buttons, now)
+            effects |= _press(conn, dict(run), buttons, lease, now)
             continue
         for key, one in run:
             effects[key] = _cancel_or_ask(conn, one.uplink, now)
@@ -199,7 +203,7 @@ def _order(
 
 
 def _press(
-    conn: sa.Connection, fresh: dict[frames.Key, Fresh], buttons: dict[int, Button], now: datetime
+    conn: sa.Connection, fresh: dict[frames.Key, Fresh], buttons: dict[int, Button], lease: Lease, now: datetime
 ) -> dict[frames.Key, Effect]:
     effects: dict[frames.Key, Effect] = {}
     for key, one in fresh.items():
@@ -207,7 +211,8 @@ def _press(
         if overtaken and (counter := frames.cancelled_by(conn, key)):
             effects[key] = Effect(None, (Status.CANCELLED, 0), f"taken back by counter {counter}, which overtook it")
     presses = [(key, one.uplink) for key, one in fresh.items() if key not in effects]
-    requests = pickups.request(conn, [pickups.Press(uplink.device, uplink.parcels) for _, uplink in presses], now)
+    asked = [pickups.Press(uplink.device, uplink.parcels) for _, uplink in presses]
+    requests = pickups.request(conn, asked, lease, now)
     for (key, uplink), request in zip(presses, requests, strict=True):
         claimed = buttons[uplink.device].owner_id is not None
         answer = (Status.ACCEPTED if claimed else Status.UNCLAIMED, 0)

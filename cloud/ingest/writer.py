@@ -20,6 +20,7 @@ from cloud.database import now as present
 from cloud.frames.model import Result
 from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Limits, Message, Outcome, receive
+from cloud.stamps.lease import Lease
 
 MOST_IN_A_BATCH = 1000  # beyond it a batch gains nothing and its first message waits longer
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to reach a database that is away
@@ -71,10 +72,11 @@ class Writer:
         keys: Keys,
         *,
         limits: Limits,
+        lease: Lease,
         registry: CollectorRegistry,
         committed: Callable[[], object],
     ) -> None:
-        self._engine, self._keys, self._limits = engine, keys, limits
+        self._engine, self._keys, self._limits, self._lease = engine, keys, limits, lease
         self._metrics = Metrics(registry)
         self._committed = committed
         self._groups: deque[Group] = deque()
@@ -134,7 +136,9 @@ class Writer:
         while not self._stopping.is_set():
             try:
                 with self._engine.begin() as conn:
-                    outcomes = receive(conn, batch, keys=self._keys, limits=self._limits, now=present())
+                    outcomes = receive(
+                        conn, batch, keys=self._keys, limits=self._limits, lease=self._lease, now=present()
+                    )
                 self._held_up.clear()
                 return list(outcomes)
             except OperationalError as error:

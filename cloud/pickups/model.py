@@ -110,4 +110,3 @@ class Requested:
 
     pickup_id: int
     is_new: bool
-    stamp: str

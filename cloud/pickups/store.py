@@ -25,6 +25,7 @@ from cloud.pickups.model import (
     WrongState,
 )
 from cloud.places.model import Address
+from cloud.stamps.lease import Lease
 
 pickups = sa.Table(
     "pickups",
@@ -63,8 +64,8 @@ pickup_events = sa.Table(
 )
 
 
-def request(conn: sa.Connection, presses: Sequence[Press], now: datetime) -> list[Requested]:
-    """For each press, in their order, the open request of its button that it made or joined, and its stamp."""
+def request(conn: sa.Connection, presses: Sequence[Press], lease: Lease, now: datetime) -> list[Requested]:
+    """For each press, in their order, the open request of its button that it made or joined; a new one has a stamp."""
     if not presses:
         return []
     parcels: Counter[int] = Counter()
@@ -84,15 +85,16 @@ def request(conn: sa.Connection, presses: Sequence[Press], now: datetime) -> lis
     )
     ids = {row.button_id: row.id for row in made_or_joined}
 
-    # A request and its stamp are committed together: one without a stamp was made just now.
-    codes = stamps.codes_of(conn, list(ids.values()))
-    new = {pickup_id for pickup_id in ids.values() if pickup_id not in codes}
-    codes |= stamps.reserve(conn, sorted(new), now)
+    # A request and its first event are committed together: one without an event was made just now.
+    new = set(ids.values()) - set(
+        conn.scalars(sa.select(pickup_events.c.pickup_id).where(pickup_events.c.pickup_id.in_(ids.values())).distinct())
+    )
+    stamps.reserve(conn, lease, sorted(new), now)
 
     requested = []
     for press in presses:
         pickup_id = ids[press.button_id]
-        requested.append(Requested(pickup_id, pickup_id in new, codes[pickup_id]))
+        requested.append(Requested(pickup_id, pickup_id in new))
         new.discard(pickup_id)  # a second press of the batch joins the first
     conn.execute(
         pickup_events.insert().values(at=now, state=State.REQUESTED),
@@ -121,7 +123,7 @@ def cancel_newest(conn: sa.Connection, button_id: int, now: datetime) -> Pickup 
 
 
 def cancel(conn: sa.Connection, pickup_id: int, actor: str, now: datetime) -> Pickup:
-    """Voids the stamp too. Raises `NotFound` and `WrongState`."""
+    """Voids the stamp too, unless it is spent. Raises `NotFound` and `WrongState`."""
     pickup = _move(conn, pickup_id, Event.CANCELLED, actor, now)
     stamps.void(conn, pickup_id, now)
     return pickup

@@ -1,27 +1,23 @@
 """The digital stamp: an eight-character code that a postman writes by hand and a machine reads back, errors and all.
 
-A code has no structure and no key, it is random and kept in a register. Any two codes of the register differ in at
-least three places, so that one misread character is still nearest to the right code, and no two swapped neighbours
-turn one stamp into another.
+A code has no structure and no key, it is random and kept in a register, sealed at rest. Any two codes of the register
+differ in at least three places, so that one misread character is still nearest to the right code, and no two swapped
+neighbours turn one stamp into another.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from itertools import combinations
 from operator import ne
 
 ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUVWXY"  # without O, I, S and Z, which a hand writes like 0, 1, 5 and 2
 LENGTH = 8
 MIN_DISTANCE = 3  # places in which any two codes differ
 
-# Two codes that differ in at most two of their eight places agree in at least two of their four pairs.
-TWO_OF_FOUR_PAIRS = tuple(combinations(range(4), 2))
+BITS_OF_SYMBOL = 5
+CODE_BITS = BITS_OF_SYMBOL * LENGTH
 
 _FOLD = str.maketrans("abcdefghijklmnopqrstuvwxyzOISZ", "ABCDEFGH1JKLMN0PQR5TUVWXY20152", "-\N{HYPHEN}\N{EN DASH}")
-_SYMBOL_OF_BYTE = bytes(ord(ALPHABET[byte % 32]) for byte in range(256))  # each symbol 8 times: no bias
 
 
 class State(StrEnum):
@@ -44,18 +40,58 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.EXPIRED: frozenset(),
 }
 
+# They move no more; after the quarantine their codes are released.
+SPENT = frozenset(state for state, ends in TRANSITIONS.items() if not ends)
+
 
 class WrongState(Exception):
     """A move that TRANSITIONS forbids."""
 
 
+class NotFound(LookupError):
+    """No stamp has this code, or none any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    code: str
+    code: str = field(repr=False)  # as good as money while it is live, so it is in no log
     state: State
     pickup_id: int | None
     minted_at: datetime
-    changed_at: datetime
+    changed_at: datetime  # when it came to its state
+    piece: str | None = None  # the mail piece that it was redeemed for
+    place: str | None = None  # where
+    actor: str | None = None  # by whom it was redeemed or made void: "staff n.arnaud"; none where an order was
+    released_at: datetime | None = None  # the end of its quarantine: the code may be another stamp's since then
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """The mail piece is paid for. The same piece again gets the same answer."""
+
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyUsed:
+    """Another mail piece had it: `stamp` says which, when and where. For staff alone."""
+
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class NotLive:
+    """It was never confirmed, or is void or expired: `stamp.state` says so."""
+
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No stamp has this code."""
+
+
+Redemption = Redeemed | AlreadyUsed | NotLive | Unknown
 
 
 def parse(text: str) -> str:
@@ -87,28 +123,23 @@ def distance(a: str, b: str) -> int:
     return sum(map(ne, a, b))
 
 
-def from_random(noise: bytes) -> list[str]:
-    """One code for every eight bytes of `noise`, as uniform as they are."""
-    symbols = noise.translate(_SYMBOL_OF_BYTE).decode("ascii")
-    return [symbols[at : at + LENGTH] for at in range(0, len(symbols), LENGTH)]
+def number_of(code: str) -> int:
+    """The code's 40 bits, five a symbol in ALPHABET's order, the first symbol highest.
+
+    >>> number_of("0000000Y")
+    31
+    """
+    number = 0
+    for symbol in code:
+        number = number << BITS_OF_SYMBOL | ALPHABET.index(symbol)
+    return number
 
 
-def spaced(candidates: Iterable[str], taken: Iterable[str]) -> list[str]:
-    """The candidates, first come first kept, that lie MIN_DISTANCE from each other and from every code of `taken`."""
-    filed: defaultdict[tuple[int, str, int, str], list[str]] = defaultdict(list)
+def code_of(number: int) -> str:
+    """The code of 40 bits.
 
-    def files(code: str) -> list[list[str]]:
-        pair = pairs(code)
-        return [filed[i, pair[i], j, pair[j]] for i, j in TWO_OF_FOUR_PAIRS]
-
-    for code in taken:
-        for file in files(code):
-            file.append(code)
-    kept = []
-    for code in candidates:
-        near = files(code)
-        if all(distance(code, other) >= MIN_DISTANCE for file in near for other in file):
-            kept.append(code)
-            for file in near:
-                file.append(code)
-    return kept
+    >>> code_of(31)
+    '0000000Y'
+    """
+    places = range(CODE_BITS - BITS_OF_SYMBOL, -1, -BITS_OF_SYMBOL)
+    return "".join(ALPHABET[number >> place & 31] for place in places)

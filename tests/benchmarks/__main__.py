@@ -12,19 +12,25 @@ import structlog
 from rich.console import Console
 from rich.progress import Progress
 
-from tests.benchmarks import firmware, ingest, mqtt, page, radio, report, stamps
+from tests.benchmarks import firmware, ingest, mqtt, page, radio, register, report, stamps
 from tests.benchmarks.measure import Benchmark, Row, measure
 
 BUILD = Path(__file__).parents[2] / "build" / "bench"
 P99 = (0.5, 0.99)
 UPLINK_BY_MQTT = partial(firmware.prepare_uplink_heap, link="mqtt", bare="bare socket")
 UPLINK_BY_MODEM = partial(firmware.prepare_uplink_heap, link="wisol", bare="bare uart")
+LIVE = 10_000_000  # stamps, the design point
 
 BENCHMARKS = (
     Benchmark("ingest", "messages/s", ingest.prepare, count=3000, short_count=3, rounds=7),
     Benchmark("ingest over MQTT", "messages/s", mqtt.prepare, count=6000, short_count=3, rounds=7),
     Benchmark("radio model", "messages/s", radio.prepare, count=20_000, short_count=20, rounds=7),
     Benchmark("minting stamps", "codes/s", stamps.prepare, count=100_000, short_count=100, rounds=7),
+    Benchmark("minting in memory", "codes/s", register.prepare_minting, count=LIVE, short_count=2000, rounds=3),
+    Benchmark("finding a code", "codes/s", register.prepare_finding, count=LIVE, short_count=2000, rounds=3),
+    Benchmark("codes within one", "codes/s", register.prepare_near, count=LIVE, short_count=2000, rounds=3),
+    Benchmark("reading by list", "reads/s", register.prepare_reading, count=LIVE, short_count=2000, rounds=3),
+    Benchmark("register's memory", "bytes/code", register.prepare_memory, count=LIVE, short_count=2000, rounds=1),
     Benchmark("seal", "µs", firmware.prepare_seal, count=5000, short_count=100, rounds=15),
     Benchmark("press", "ms", firmware.prepare_press, count=1, short_count=1, rounds=7),
     Benchmark("press, its link", "ms", firmware.prepare_link, count=1, short_count=1, rounds=7),

@@ -12,7 +12,6 @@ from pathlib import Path
 import sqlalchemy as sa
 
 import cloud.fleet.store as fleet
-import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.store import accounts
 from cloud.frames.model import Result
@@ -21,6 +20,7 @@ from cloud.ingest.receive import Limits, Message, receive
 from cloud.ingest.writer import MOST_IN_A_BATCH
 from tests.benchmarks.measure import Role, Way, rate
 from tests.sealing import callback, seal
+from tests.stock import lease_of, stock
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 KEYS = Keys(bytes(range(32)))
@@ -28,7 +28,7 @@ KEYS = Keys(bytes(range(32)))
 # What one message leaves in each table, in the order of the foreign keys.
 INSERTED = ("pickups", "pickup_events", "uplinks", "frames")
 UPDATED = {
-    "stamps": ("pickup_id", "state", "changed_at", "code"),
+    "stamps": ("pickup_id", "state", "lease_id", "changed_at", "id"),
     "buttons": (
         "last_seen_at",
         "battery_mv",
@@ -62,7 +62,7 @@ class Fleets:
             conn.execute(sa.insert(accounts).values(**owner, created_at=NOW))
             for device in range(1, count + 1):
                 fleet.add(conn, id=device, place=None, claim_code="", now=NOW, owner_id=1)
-            stamps.mint(conn, count, NOW)
+            stock(conn, count)
         engine.dispose()
 
     @contextmanager
@@ -101,9 +101,11 @@ def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
 
 
 def take(engine: sa.Engine, messages: Sequence[Message], batch_size: int) -> None:
+    with database.reading(engine) as conn:
+        lease = lease_of(conn)
     for at in range(0, len(messages), batch_size):
         with engine.begin() as conn:
-            outcomes = receive(conn, messages[at : at + batch_size], keys=KEYS, limits=Limits(), now=NOW)
+            outcomes = receive(conn, messages[at : at + batch_size], keys=KEYS, limits=Limits(), lease=lease, now=NOW)
         assert all(outcome.result is Result.ACCEPTED and outcome.downlink for outcome in outcomes)
 
 

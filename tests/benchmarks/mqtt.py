@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
+from cloud import database
 from cloud.frames.model import Result
 from cloud.ingest.mqtt import TOPIC, Inlet
 from cloud.ingest.receive import Limits, Message, Outcome
@@ -16,6 +17,7 @@ from cloud.ingest.writer import Writer
 from tests.benchmarks import wire
 from tests.benchmarks.ingest import KEYS, Fleets, presses
 from tests.benchmarks.measure import Role, Way, rate
+from tests.stock import lease_of
 from tools import children
 
 
@@ -65,7 +67,9 @@ def new_broker(folder: Path) -> Iterator[children.Broker]:
 def listening(kind: type[Writer], url: str, engine: sa.Engine) -> Iterator[Callable[[int], None]]:
     """An inlet at work; gives what waits until it has committed and acknowledged so many."""
     registry, more = CollectorRegistry(), threading.Event()
-    writer = kind(engine, KEYS, limits=Limits(), registry=registry, committed=more.set)
+    with database.reading(engine) as conn:
+        lease = lease_of(conn)
+    writer = kind(engine, KEYS, limits=Limits(), lease=lease, registry=registry, committed=more.set)
     inlet = Inlet(url, writer, registry=registry)
 
     def wait(count: int) -> None:

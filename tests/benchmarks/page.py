@@ -63,7 +63,7 @@ def show(service: Service, stream: http.client.HTTPResponse, counter: int, pause
     data = seal(device=BUTTON, key=service.keys.device_key(BUTTON, 0), counter=counter, kind="alive")
     message = Message("mqtt", f"{BUTTON:08X}", callback(BUTTON, data, seq=counter & 0xFFF))
     with service.engine.begin() as conn:
-        receive(conn, [message], keys=service.keys, limits=Limits(0), now=database.now())
+        receive(conn, [message], keys=service.keys, limits=Limits(0), lease=service.lease, now=database.now())
     committed_at = time.perf_counter()
     service.bell.ring()
     row = b'data: <tr data-id="%d"' % counter

@@ -22,11 +22,13 @@ from cloud.ingest.keys import Keys, read_keys
 from cloud.ingest.receive import Limits, Message, receive
 from cloud.pickups.model import State
 from cloud.places.model import Address
+from cloud.stamps.vault import Vault
 from simulator.radio.core import Core
 from simulator.radio.model import Impairments
 from tests.end_to_end.service import engine_of, serving
 from tests.mqtt import publish
 from tests.sealing import seal
+from tests.stock import stock
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 PLACES = (
@@ -80,6 +82,7 @@ class Fleet:
 
 def make_morning(engine: sa.Engine, flock: Fleet, now: datetime) -> None:
     with engine.begin() as conn:
+        lease = stock(conn, 500, vault=Vault(flock.keys.stamp_key()))
         for name in ("claire", "paul", "anne"):
             accounts.add(conn, name=name, display_name=name.title(), role=Role.CUSTOMER, password=PASSWORD, now=now)
         accounts.add(conn, name="n.arnaud", display_name="N. Arnaud", role=Role.OPERATOR, password=PASSWORD, now=now)
@@ -89,7 +92,7 @@ def make_morning(engine: sa.Engine, flock: Fleet, now: datetime) -> None:
     at = now - timedelta(minutes=MINUTES)
     while at < now - timedelta(seconds=20):
         with engine.begin() as conn:
-            receive(conn, list(flock.heard(at)), keys=flock.keys, limits=Limits(), now=at)
+            receive(conn, list(flock.heard(at)), keys=flock.keys, limits=Limits(), lease=lease, now=at)
             waiting = pickups.newest(conn, state=State.REQUESTED)
             if len(waiting) > 4:
                 name, street, town = flock.rng.choice(PEOPLE)

@@ -36,7 +36,14 @@ def test_the_file_stands_in_the_chosen_data_folder_or_where_the_environment_says
 
 
 @pytest.mark.parametrize(
-    "line", ["http_port = 70000", 'http_port = "many"', "no_such_setting = 1", "downlinks_per_day = -1"]
+    "line",
+    [
+        "http_port = 70000",
+        'http_port = "many"',
+        "no_such_setting = 1",
+        "downlinks_per_day = -1",
+        "stamp_lifetime_days = 0",
+    ],
 )
 def test_a_wrong_setting_is_refused(tmp_path, line):
     (tmp_path / "domino.toml").write_text(line)

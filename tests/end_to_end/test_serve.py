@@ -6,9 +6,11 @@ import signal
 import sqlite3
 import stat
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.end_to_end.service import DOMINO, ROOT, domino, domino_json, serving
@@ -75,6 +77,25 @@ def test_a_taken_port_is_named(tmp_path):
         )
     assert second.returncode != 0
     assert port in second.stderr.splitlines()[-1]
+
+
+def test_stamps_sealed_under_another_master_key_keep_the_service_from_starting(tmp_path):
+    folder = tmp_path / "data"
+    with serving(folder) as running:
+        deadline = time.monotonic() + 60
+        while not (stamps := httpx2.get(f"{running.http_url}/health").json()["stamps"])["codes"]:
+            assert time.monotonic() < deadline, stamps
+            time.sleep(0.1)
+    assert stamps["loaded"]
+    assert stamps["load_s"] >= 0
+    key = (folder / "master.key").read_text()
+    (folder / "master.key").write_text("ab" * 32)
+    refused = domino("serve", "--data-dir", str(folder), "--http-port", "0", "--mqtt-port", "0", check=False)
+    assert refused.returncode == 1
+    assert "sealed under another master key" in refused.stderr.splitlines()[-1]
+    (folder / "master.key").write_text(key)
+    with serving(folder):
+        pass
 
 
 def test_secrets_are_files_of_their_owner_and_appear_in_no_log(tmp_path):

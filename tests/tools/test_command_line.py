@@ -3,11 +3,17 @@
 import json
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 import cloud.accounts.store as accounts
+import cloud.stamps.store as stamps
 from cloud import database
+from cloud.ingest.keys import KeyFileError, make_keys
+from cloud.stamps.model import format_pairs
+from cloud.stamps.vault import Vault
 from tests.sealing import VECTORS
+from tests.stock import stock
 from tools.main import app
 from tools.terminal import Failure
 
@@ -80,6 +86,7 @@ def test_explain_names_every_field():
         ["button", "add", "1", "--place", "35\nRennes"],
         ["button", "press", "1", "--mqtt-port", "65536"],
         ["stamp", "show", "7K4F"],
+        ["stamp", "redeem", "7K4F2M9X", "--piece", " ", "--place", "35 Rennes"],
         ["token", "create", "--role", "king"],
     ],
 )
@@ -154,10 +161,59 @@ def test_an_account_command_that_fails_says_why_and_repeats_no_password(tmp_path
     assert typed.strip() not in str(done.exception)
 
 
-def test_a_stamp_that_does_not_exist_is_said_so(tmp_path):
-    done = run("stamp", "show", "7K4F2M9X", "--data-dir", str(tmp_path))
+@pytest.fixture
+def stamp(tmp_path) -> str:
+    """A live stamp's code, in pairs."""
+    vault = Vault(make_keys(tmp_path / "master.key").stamp_key())
+    engine = database.connect(f"sqlite:///{tmp_path / 'domino.db'}")
+    database.migrate(f"sqlite:///{tmp_path / 'domino.db'}")
+    with engine.begin() as conn:
+        stock(conn, 1, vault=vault)
+        conn.execute(stamps.stamps.update().values(state="live"))
+        code = vault.open(conn.execute(sa.select(stamps.stamps.c.sealed)).scalar_one())
+    engine.dispose()
+    return format_pairs(code)
+
+
+@pytest.mark.parametrize("command", [["show"], ["void"], ["redeem", "--piece", "6A 123", "--place", "35 Rennes"]])
+def test_a_stamp_that_does_not_exist_is_said_so(tmp_path, stamp, command):
+    other = "7K 4F 2M 9X" if stamp != "7K 4F 2M 9X" else "7K 4F 2M 9W"
+    done = run("stamp", *command, other, "--data-dir", str(tmp_path))
     assert isinstance(done.exception, Failure)
     assert "no stamp" in str(done.exception)
+
+
+def test_a_stamp_is_redeemed_once_and_staff_are_told_when_and_where(tmp_path, stamp):
+    folder = ["--data-dir", str(tmp_path)]
+    first = run_json("stamp", "redeem", stamp.lower(), "--piece", "6A 123", "--place", "[35] Rennes", *folder)
+    assert (first["pairs"], first["state"], first["place"]) == (stamp, "redeemed", "[35] Rennes")
+    again = run_json("stamp", "redeem", stamp, "--piece", "6A 123", "--place", "69 Lyon", *folder)
+    assert again == first == run_json("stamp", "show", stamp, *folder)
+    assert "[35] Rennes" in run("stamp", "show", stamp, *folder).output
+    other = run("stamp", "redeem", stamp, "--piece", "6A 999", "--place", "69 Lyon", *folder)
+    assert isinstance(other.exception, Failure)
+    assert "used already" in str(other.exception)
+    assert "at [35] Rennes, for 6A 123" in str(other.exception)
+
+
+def test_a_void_stamp_is_redeemed_no_more(tmp_path, stamp):
+    folder = ["--data-dir", str(tmp_path)]
+    assert run_json("stamp", "void", stamp, *folder)["state"] == "void"
+    for command in (["void"], ["redeem", "--piece", "6A 123", "--place", "35 Rennes"]):
+        done = run("stamp", *command, stamp, *folder)
+        assert isinstance(done.exception, Failure)
+        assert "is void" in str(done.exception)
+
+
+def test_the_stamps_are_not_touched_with_another_master_key_or_none(tmp_path, stamp):
+    key = tmp_path / "master.key"
+    key.write_text("ab" * 32)
+    done = run("stamp", "void", stamp, "--data-dir", str(tmp_path))
+    assert isinstance(done.exception, Failure)
+    assert "another master key" in str(done.exception)
+    key.unlink()
+    assert isinstance(run("stamp", "void", stamp, "--data-dir", str(tmp_path)).exception, KeyFileError)
+    assert not key.exists()
 
 
 def test_migrating_twice_is_harmless(tmp_path):

@@ -14,9 +14,12 @@ import cloud.pickups.store as pickups
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.pickups.model import Press
+from cloud.ingest.keys import make_keys
 from cloud.places.model import Address
+from cloud.stamps.vault import Vault
+from tests.stock import stock
 from tools.main import app
-from tools.terminal import Failure, open_database
+from tools.terminal import Failure, open_database, open_stamps
 
 runner = CliRunner()
 ADDRESS = Address(("MME C MORVAN", "", "", "12 RUE DE L EGLISE", "", "35400 SAINT MALO"))
@@ -34,15 +37,17 @@ def data(tmp_path: Path) -> Path:
     with engine.begin() as conn:
         for button in (1, 2):
             fleet.add(conn, id=button, place=None, claim_code=f"CLAIM{button}", now=now)
-        pickups.request(conn, [Press(1, 1), Press(2, 1)], now)
+        lease = stock(conn, 2, now, Vault(make_keys(tmp_path / "data" / "master.key").stamp_key()))
+        pickups.request(conn, [Press(1, 1), Press(2, 1)], lease, now)
         pickups.confirm(conn, 1, ADDRESS, "staff test", now)
     engine.dispose()
     return tmp_path / "data"
 
 
 def code_of(data: Path, pickup_id: int) -> str:
-    with database.reading(open_database(data, None)) as conn:
-        stamp = stamps.of_pickup(conn, pickup_id)
+    engine, vault = open_stamps(data, None)
+    with database.reading(engine) as conn:
+        stamp = stamps.of_pickup(conn, vault, pickup_id)
     assert stamp is not None
     return stamp.code
 

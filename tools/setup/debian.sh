@@ -5,6 +5,7 @@ set -eu
 is_there() {
     case $1 in
     python3-venv) "${PYTHON:-python3}" -c 'import ensurepip' 2> /dev/null ;;
+    postgresql) command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 ;;
     lib*) "${PYTHON:-python3}" -c "import ctypes; ctypes.CDLL('${1%1}.so.1')" 2> /dev/null ;;
     *) PATH="$PATH:/usr/sbin" command -v "$1" > /dev/null ;;
     esac
@@ -16,7 +17,7 @@ for package in "$@"; do
 done
 [ -n "$missing" ] || exit 0
 
-# Debian starts the brokers it installs, on a port that others may want. One that comes here only for the tests, which
+# Debian starts the servers it installs, on a port that others may want. One that comes here only for the tests, which
 # start their own, is not started (policy-rc.d is Debian's way to say so) and stays off at the next boot.
 install='
     policy=/usr/sbin/policy-rc.d
@@ -28,7 +29,9 @@ install='
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update
     apt-get -qq install --no-install-recommends "$@" > /dev/null
-    case " $* " in *" mosquitto "*) update-rc.d mosquitto disable ;; esac'
+    for server in mosquitto postgresql; do
+        case " $* " in *" $server "*) update-rc.d $server disable ;; esac
+    done'
 
 echo "Asking apt for:$missing …"
 # shellcheck disable=SC2086  # one word a package

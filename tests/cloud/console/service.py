@@ -24,11 +24,14 @@ from cloud.accounts.passwords import Hash
 from cloud.fleet.claims import new_claim_code
 from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Limits, Message, Outcome, receive
+from cloud.stamps.lease import Lease
 from cloud.tables import cloud as _tables  # noqa: F401  all tables, before they are made
 from cloud.web import create_app
 from tests.sealing import callback, seal
+from tests.stock import VAULT, stock
 
 BUTTON = 0x00D1F3A7
+STAMPS = 200  # in the pool
 NO_PASSWORD = Hash("none that would fit")  # these accounts are signed in already
 
 
@@ -38,13 +41,16 @@ class Service:
     bell: live.Bell
     app: FastAPI
     keys: Keys = field(default_factory=lambda: Keys(bytes(range(32))))
+    lease: Lease = field(default_factory=Lease)
     counters: Iterator[int] = field(default_factory=lambda: count(1))
 
     def hear(self, *payloads: bytes, device: int = BUTTON, now: datetime | None = None) -> list[Outcome]:
         """Take callbacks in as one batch and ring the bell, as the inlet does."""
         batch = [Message("mqtt", f"{device:08X}", payload) for payload in payloads]
         with self.engine.begin() as conn:
-            outcomes = receive(conn, batch, keys=self.keys, limits=Limits(0), now=now or database.now())
+            outcomes = receive(
+                conn, batch, keys=self.keys, limits=Limits(0), lease=self.lease, now=now or database.now()
+            )
         self.bell.ring()
         return outcomes
 
@@ -94,9 +100,12 @@ def running_service(folder: Path) -> Iterator[Service]:
         bell=bell,
         health=dict,
         registry=prometheus_client.CollectorRegistry(),
+        vault=VAULT,
         vendor=pages.STATIC / "vendor",
     )
-    service = Service(engine, bell, app)
+    with engine.begin() as conn:
+        lease = stock(conn, STAMPS)
+    service = Service(engine, bell, app, lease=lease)
     service.add_button(BUTTON, "35 Rennes")
     yield service
     engine.dispose()

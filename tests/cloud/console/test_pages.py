@@ -8,6 +8,7 @@ from cloud.places.model import Address
 from cloud.stamps.model import format_pairs
 from tests.cloud.console.service import BUTTON, Service
 from tests.sealing import callback
+from tests.stock import VAULT
 
 ADDRESS = Address.of(["Mme Hélène Vasseur", "", "", "12 rue de la République", "", "69001 Lyon"])
 LISTS = ("/", "/figures", "/traffic", "/pickups", "/buttons", "/find?q=none")
@@ -87,7 +88,7 @@ def test_an_order_is_told_from_the_press_to_the_stamp(service: Service):
     service.press(kind="ask")
     with service.engine.begin() as conn:
         cloud.pickups.store.confirm(conn, 1, ADDRESS, "customer c.morvan@example.org", database.now())
-        stamp = cloud.stamps.store.of_pickup(conn, 1)
+        stamp = cloud.stamps.store.of_pickup(conn, VAULT, 1)
     assert stamp is not None
 
     page = service.browser().get("/pickups/1").text
@@ -142,7 +143,7 @@ def test_the_search_goes_straight_to_what_is_named(service: Service):
     service.press()
     service.hear(callback(0xFE03D1A0, bytes.fromhex("00" * 11 + "07")), device=0xFE03D1A0)
     with service.engine.begin() as conn:
-        stamp = cloud.stamps.store.of_pickup(conn, 1)
+        stamp = cloud.stamps.store.of_pickup(conn, VAULT, 1)
     assert stamp is not None
     browser = service.browser()
 

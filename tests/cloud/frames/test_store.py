@@ -46,7 +46,6 @@ def test_a_frame_tells_all_that_is_known_of_it(conn):
     assert frame is not None
     assert (frame.device, frame.counter, frame.kind, frame.parcels, frame.battery_mv) == (DEVICE, 1, "pickup", 1, 3000)
     assert frame.copies == (Copy("1F08", -117.0, 3), Copy("1F11", -121.5, 2))
-    assert frame.stamp is not None
     assert [f.id for f in frames.of_pickup(conn, frame.pickup_id or 0)] == [1, 2, 3]
     assert frames.find(conn, 99) is None
 

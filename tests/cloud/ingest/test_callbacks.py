@@ -19,6 +19,7 @@ from cloud.frames.model import Frame, Result
 from cloud.ingest.callbacks import BODY_LIMIT, MOST_AT_ONCE, PATH, Callbacks, Refused, split
 from cloud.ingest.receive import Limits
 from cloud.ingest.writer import Writer
+from cloud.stamps.lease import Lease
 from tests.cloud.ingest.test_mqtt import wait_frames
 from tests.cloud.ingest.test_receive import DEVICE, KEYS, make_engine
 from tests.sealing import callback, seal
@@ -39,7 +40,7 @@ class Served:
 
     def __init__(self, engine: sa.Engine, **options) -> None:
         registry = prometheus_client.CollectorRegistry()
-        self.writer = Writer(engine, KEYS, limits=Limits(), registry=registry, committed=lambda: None)
+        self.writer = Writer(engine, KEYS, limits=Limits(), lease=Lease(), registry=registry, committed=lambda: None)
         self._writing = threading.Thread(target=self.writer.run)
         callbacks = Callbacks(self.writer, secret=SECRET, **options)
         self._server = uvicorn.Server(uvicorn.Config(callbacks, port=0, log_config=None, lifespan="off"))

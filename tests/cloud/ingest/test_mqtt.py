@@ -17,6 +17,7 @@ from cloud.frames.model import Frame, Result
 from cloud.ingest.mqtt import RETRY_S, Inlet
 from cloud.ingest.receive import Limits, Message
 from cloud.ingest.writer import Writer
+from cloud.stamps.lease import Lease
 from tests.cloud.ingest.test_receive import DEVICE, KEYS, make_engine, message, press
 from tests.mqtt import Subscriber, publish
 from tools.children import Broker
@@ -36,7 +37,7 @@ def engine(tmp_path) -> Iterator[sa.Engine]:
 @contextmanager
 def running(engine: sa.Engine, url: str) -> Iterator[tuple[Inlet, Writer]]:
     registry = prometheus_client.CollectorRegistry()
-    writer = Writer(engine, KEYS, limits=Limits(), registry=registry, committed=lambda: None)
+    writer = Writer(engine, KEYS, limits=Limits(), lease=Lease(), registry=registry, committed=lambda: None)
     inlet = Inlet(url, writer, registry=registry)
     threads = [threading.Thread(target=part.run) for part in (inlet, writer)]
     for thread in threads:

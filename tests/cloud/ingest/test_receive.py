@@ -1,6 +1,7 @@
 """From a heard message to an order, on a real database."""
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,7 +20,10 @@ from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Limits, Message, Outcome, receive
 from cloud.ingest.uplink import WINDOW_BEHIND
 from cloud.pickups.model import State
+from cloud.stamps.model import SPENT
+from cloud.tables import cloud as _tables  # noqa: F401  all tables, before they are made
 from tests.sealing import callback, seal
+from tests.stock import VAULT, lease_of, stock
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 DEVICE, OTHER, UNCLAIMED = 0x0012AB34, 0x00D1F3A7, 0xFFFFFFFF
@@ -28,10 +32,8 @@ KEYS = Keys(bytes(range(32)))
 
 def make_engine(url: str = "sqlite://") -> sa.Engine:
     """A database with two claimed buttons, an unclaimed one, and a few stamps in the pool."""
-    database.migrate(url) if url != "sqlite://" else None
     engine = database.connect(url)
-    if url == "sqlite://":
-        database.metadata.create_all(engine)
+    database.metadata.create_all(engine)
     with engine.begin() as conn:
         conn.execute(
             sa.insert(accounts).values(
@@ -40,13 +42,15 @@ def make_engine(url: str = "sqlite://") -> sa.Engine:
         )
         for device, owner in ((DEVICE, 1), (OTHER, 1), (UNCLAIMED, None)):
             fleet.add(conn, id=device, place=None, claim_code=f"code {device}", now=NOW, owner_id=owner)
-        stamps.mint(conn, 5, NOW)
+        stock(conn, 5, NOW)
     return engine
 
 
-@pytest.fixture
-def engine() -> sa.Engine:
-    return make_engine()
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def engine(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
+    engine = make_engine("sqlite://" if request.param == "SQLite" else request.getfixturevalue("postgres_url"))
+    yield engine
+    engine.dispose()
 
 
 def press(counter: int, device: int = DEVICE, kind: str = "pickup", *, seq: int | None = None, **said) -> Message:
@@ -69,7 +73,7 @@ def message(device: int, payload: bytes) -> Message:
 
 def take(engine: sa.Engine, *batch: Message, now: datetime = NOW, limits: Limits = Limits()) -> list[Outcome]:  # noqa: B008
     with engine.begin() as conn:
-        return receive(conn, batch, keys=KEYS, limits=limits, now=now)
+        return receive(conn, batch, keys=KEYS, limits=limits, lease=lease_of(conn), now=now)
 
 
 def orders(engine: sa.Engine) -> list[tuple[int, State, int]]:
@@ -90,12 +94,12 @@ def test_a_press_is_one_order_with_one_stamp_and_an_answer(engine):
     assert len(outcome.downlink) == 8
     assert orders(engine) == [(DEVICE, State.REQUESTED, 2)]
     with database.reading(engine) as conn:
-        stamp = stamps.of_pickup(conn, outcome.pickup_id)
+        stamp = stamps.of_pickup(conn, VAULT, outcome.pickup_id or 0)
         (frame,) = frames.newest(conn)
         button = fleet.find(conn, DEVICE)
     assert stamp is not None
     assert stamp.state == "reserved"
-    assert (frame.stamp, frame.pickup_id, frame.downlink) == (stamp.code, outcome.pickup_id, outcome.downlink)
+    assert (frame.pickup_id, frame.downlink) == (outcome.pickup_id, outcome.downlink)
     assert (frame.counter, frame.kind, frame.parcels, frame.battery_mv, len(frame.copies)) == (1, "pickup", 2, 3000, 2)
     assert button is not None
     assert (button.last_counter, button.battery_mv, button.last_seen_at) == (1, 3000, NOW)
@@ -153,13 +157,39 @@ def test_a_press_overtaken_by_its_successor_still_counts(engine):
     assert button.last_counter == 2
 
 
+def test_a_press_with_no_stamp_left_is_answered_all_the_same_and_its_order_waits_for_one(engine):
+    with engine.begin() as conn:
+        stamps.close_lease(conn, lease_of(conn).id)
+    (outcome,) = take(engine, press(1))
+    assert (outcome.result, outcome.downlink is not None) == (Result.ACCEPTED, True)
+    assert orders(engine) == [(DEVICE, State.REQUESTED, 1)]
+    with engine.begin() as conn:
+        assert stamps.of_pickup(conn, VAULT, outcome.pickup_id or 0) is None
+        lease = stock(conn, 1)
+        assert stamps.serve_waiting(conn, lease, NOW) == 0
+        assert stamps.of_pickup(conn, VAULT, outcome.pickup_id or 0) is not None
+
+
+@pytest.mark.parametrize("state", sorted(SPENT))
+def test_a_cancel_of_an_order_whose_stamp_is_spent_disturbs_no_batch(engine, state):
+    take(engine, press(1))
+    with engine.begin() as conn:
+        conn.execute(sa.update(stamps.stamps).where(stamps.stamps.c.pickup_id.is_not(None)).values(state=state))
+    cancelled, pressed = take(engine, press(2, kind="cancel"), press(1, OTHER))
+    assert (cancelled.result, pressed.result) == (Result.ACCEPTED, Result.ACCEPTED)
+    with database.reading(engine) as conn:
+        stamp = stamps.of_pickup(conn, VAULT, cancelled.pickup_id or 0)
+    assert stamp is not None
+    assert stamp.state is state
+
+
 def test_a_cancel_voids_the_order_and_its_stamp(engine):
     (first,) = take(engine, press(1))
     (cancel,) = take(engine, press(2, kind="cancel"))
     assert cancel.pickup_id == first.pickup_id
     assert orders(engine) == [(DEVICE, State.CANCELLED, 1)]
     with database.reading(engine) as conn:
-        stamp = stamps.of_pickup(conn, first.pickup_id or 0)
+        stamp = stamps.of_pickup(conn, VAULT, first.pickup_id or 0)
     assert stamp is not None
     assert stamp.state == "void"
 

@@ -1,3 +1,3 @@
-from tests.cloud.stamps.conftest import engine
+from tests.cloud.stamps.conftest import engine, url
 
-__all__ = ["engine"]
+__all__ = ["engine", "url"]

@@ -3,12 +3,18 @@
 import tempfile
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
 
 import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import cloud.tables  # noqa: F401  fills the metadata
 from cloud import database
@@ -17,8 +23,9 @@ from cloud.pickups import store
 from cloud.pickups.model import AFTER, MAX_PARCELS, Event, Press, State, WrongState
 from cloud.places.model import Address
 from cloud.stamps import store as stamps
-from cloud.stamps.model import MIN_DISTANCE, distance
 from cloud.stamps.model import State as Stamp
+from tests.postgres import Cluster
+from tests.stock import VAULT, new_rows, stock
 
 BUTTONS = (1, 2, 3)
 CLAIRE = Address.of(["Mme Claire Morvan", "", "", "12 rue de l'Église", "", "35400 Saint-Malo"])
@@ -32,8 +39,8 @@ class Letterboxes(RuleBasedStateMachine):
 
     url = "sqlite://"
 
-    @initialize(stock=st.integers(0, 4))
-    def open(self, stock: int) -> None:
+    @initialize(pool=st.integers(0, 4))
+    def open(self, pool: int) -> None:
         self.engine = database.connect(self.url)
         database.metadata.create_all(self.engine)
         self.now = datetime(2026, 3, 2, 7, 30, tzinfo=UTC)
@@ -43,7 +50,7 @@ class Letterboxes(RuleBasedStateMachine):
         self.stamps: dict[int, str] = {}
         with self.engine.begin() as conn:
             conn.execute(buttons.insert(), [{"id": id, "state": "active", "created_at": self.now} for id in BUTTONS])
-            stamps.mint(conn, stock, self.now)
+            self.lease = stock(conn, pool, self.now)
 
     def teardown(self) -> None:
         if hasattr(self, "engine"):
@@ -57,7 +64,7 @@ class Letterboxes(RuleBasedStateMachine):
     def press(self, batch: list[Press], passed_s: int) -> None:
         self.now += timedelta(seconds=passed_s)
         with self.engine.begin() as conn:
-            answers = store.request(conn, batch, self.now)
+            answers = store.request(conn, batch, self.lease, self.now)
         for press, answer in zip(batch, answers, strict=True):
             open_one = self.requested_of(press.button_id)
             assert answer.is_new == (open_one is None)
@@ -65,16 +72,25 @@ class Letterboxes(RuleBasedStateMachine):
                 assert answer.pickup_id not in self.states
                 self.states[answer.pickup_id] = State.REQUESTED
                 self.button_of[answer.pickup_id] = press.button_id
-                self.stamps[answer.pickup_id] = answer.stamp
             else:
                 assert answer.pickup_id == open_one
-            assert answer.stamp == self.stamps[answer.pickup_id]
             self.parcels[answer.pickup_id] = min(self.parcels.get(answer.pickup_id, 0) + press.parcels, MAX_PARCELS)
 
     @rule(batch=presses)
     def press_and_crash_before_the_commit(self, batch: list[Press]) -> None:
         with self.engine.connect() as conn:
-            store.request(conn, batch, self.now)
+            store.request(conn, batch, self.lease, self.now)
+
+    @rule(count=st.integers(0, 3))
+    def restock(self, count: int) -> None:
+        """As the keeper does: what the database says is left, new codes, and stamps for who waited."""
+        with self.engine.begin() as conn:
+            self.lease.fill(stamps.leased(conn, self.lease.id))
+            self.lease.add(new_rows(conn, self.lease, count, self.now))
+        with self.engine.begin() as conn:
+            left = len(self.lease)
+            before = conn.scalar(sa.select(sa.func.count()).select_from(stamps.stamp_waits)) or 0
+            assert stamps.serve_waiting(conn, self.lease, self.now) == max(before - left, 0)
 
     @precondition(lambda self: self.states)
     @rule(data=st.data(), event=st.sampled_from([Event.CONFIRMED, Event.CANCELLED]))
@@ -110,11 +126,20 @@ class Letterboxes(RuleBasedStateMachine):
             pickups = {pickup.id: pickup for pickup in store.newest(conn, limit=1000)}
             assert {id: pickup.state for id, pickup in pickups.items()} == self.states
             assert {id: pickup.parcels for id, pickup in pickups.items()} == self.parcels
-            assert stamps.codes_of(conn, list(pickups)) == self.stamps
+            codes = stamps.codes_of(conn, VAULT, list(pickups))
+            assert len(set(codes.values())) == len(codes)
+            assert codes.items() >= self.stamps.items(), "a stamp once given stays"
+            self.stamps = codes
+            waiting = dict(conn.execute(sa.select(stamps.stamp_waits)).all())
             for id, pickup in pickups.items():
-                stamp = stamps.of_pickup(conn, id)
-                assert stamp is not None
-                assert stamp.state is STAMP_OF[pickup.state]
+                stamp = stamps.of_pickup(conn, VAULT, id)
+                if stamp is not None:
+                    assert stamp.state is STAMP_OF[pickup.state]
+                    assert id not in waiting
+                elif pickup.state is State.CANCELLED:
+                    assert id not in waiting
+                else:
+                    assert waiting[id] == STAMP_OF[pickup.state]
                 state = None
                 for event in store.events(conn, id):
                     state = AFTER[state, event.event]
@@ -123,16 +148,14 @@ class Letterboxes(RuleBasedStateMachine):
             open_ones = Counter(pickup.button_id for pickup in pickups.values() if pickup.state is State.REQUESTED)
             assert all(count == 1 for count in open_ones.values())
             assert store.count_by_state(conn) == dict.fromkeys(State, 0) | Counter(self.states.values())
-            codes = list(conn.scalars(sa.select(stamps.stamps.c.code)))
-            assert all(distance(a, b) >= MIN_DISTANCE for a, b in combinations(codes, 2))
 
 
 class LetterboxesInAFile(Letterboxes):
-    @initialize(stock=st.integers(0, 4))
-    def open(self, stock: int) -> None:
+    @initialize(pool=st.integers(0, 4))
+    def open(self, pool: int) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.url = f"sqlite:///{self.folder.name}/domino.db"
-        super().open(stock)
+        super().open(pool)
 
     def teardown(self) -> None:
         super().teardown()
@@ -144,3 +167,20 @@ TestInMemory = Letterboxes.TestCase
 TestInMemory.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
 TestInAFile = LetterboxesInAFile.TestCase
 TestInAFile.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
+
+
+def test_the_same_holds_on_postgresql(postgres: Cluster) -> None:
+    class LetterboxesOnPostgreSQL(Letterboxes):
+        @initialize(pool=st.integers(0, 4))
+        def open(self, pool: int) -> None:
+            self.place = postgres.database()
+            self.url = self.place.__enter__()
+            super().open(pool)
+
+        def teardown(self) -> None:
+            super().teardown()
+            if hasattr(self, "place"):
+                self.place.__exit__(None, None, None)
+
+    few = settings(max_examples=10, stateful_step_count=20, deadline=None)
+    run_state_machine_as_test(LetterboxesOnPostgreSQL, settings=few)

@@ -1,7 +1,6 @@
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -11,10 +10,11 @@ from cloud import database
 from cloud.accounts.store import accounts
 from cloud.fleet.store import buttons
 from cloud.pickups import store
-from cloud.pickups.model import AFTER, Event, NotFound, Pickup, PickupEvent, Press, State, WrongState
+from cloud.pickups.model import AFTER, Event, NotFound, Pickup, PickupEvent, Press, Requested, State, WrongState
 from cloud.places.model import Address
 from cloud.stamps import store as stamps
 from cloud.stamps.model import State as Stamp
+from tests.stock import VAULT, stock
 
 NOW = datetime(2026, 3, 2, 7, 30, tzinfo=UTC)
 LATER = datetime(2026, 3, 2, 7, 45, tzinfo=UTC)
@@ -33,8 +33,12 @@ def add_buttons(conn: sa.Connection) -> None:
     conn.execute(buttons.insert(), [{"id": id, "state": "active", "created_at": NOW} for id in (BUTTON, OTHER)])
 
 
+def ask(conn: sa.Connection, *presses: Press, now: datetime = NOW) -> list[Requested]:
+    return store.request(conn, presses, stock(conn, len(presses)), now)
+
+
 def press(conn: sa.Connection, button: int = BUTTON, parcels: int = 1) -> int:
-    return store.request(conn, [Press(button, parcels)], NOW)[0].pickup_id
+    return ask(conn, Press(button, parcels))[0].pickup_id
 
 
 def set_state(conn: sa.Connection, pickup_id: int, state: State) -> None:
@@ -48,27 +52,27 @@ def found(conn: sa.Connection, pickup_id: int) -> Pickup:
 
 
 def stamp_state(conn: sa.Connection, pickup_id: int) -> Stamp:
-    stamp = stamps.of_pickup(conn, pickup_id)
+    stamp = stamps.of_pickup(conn, VAULT, pickup_id)
     assert stamp is not None
     return stamp.state
 
 
 def test_a_press_makes_a_request_with_a_reserved_stamp(conn: sa.Connection) -> None:
-    [requested] = store.request(conn, [Press(BUTTON, 2)], NOW)
+    [requested] = ask(conn, Press(BUTTON, 2))
     assert requested.is_new
     assert found(conn, requested.pickup_id) == Pickup(requested.pickup_id, BUTTON, State.REQUESTED, 2, None, NOW, NOW)
-    stamp = stamps.find(conn, requested.stamp)
-    assert stamp is not None
-    assert (stamp.state, stamp.pickup_id) == (Stamp.RESERVED, requested.pickup_id)
+    assert stamp_state(conn, requested.pickup_id) is Stamp.RESERVED
     assert store.events(conn, requested.pickup_id) == [
         PickupEvent(NOW, Event.PRESSED, State.REQUESTED, "button 0012AB34")
     ]
 
 
 def test_a_second_press_joins_the_open_request_and_adds_its_parcels(conn: sa.Connection) -> None:
-    [first] = store.request(conn, [Press(BUTTON, 2)], NOW)
-    [second] = store.request(conn, [Press(BUTTON, 3)], LATER)
-    assert (second.pickup_id, second.is_new, second.stamp) == (first.pickup_id, False, first.stamp)
+    [first] = ask(conn, Press(BUTTON, 2))
+    stamp = stamps.of_pickup(conn, VAULT, first.pickup_id)
+    [second] = ask(conn, Press(BUTTON, 3), now=LATER)
+    assert (second.pickup_id, second.is_new) == (first.pickup_id, False)
+    assert stamps.of_pickup(conn, VAULT, first.pickup_id) == stamp
     pickup = found(conn, first.pickup_id)
     assert (pickup.parcels, pickup.requested_at, pickup.changed_at) == (5, NOW, LATER)
     assert [event.event for event in store.events(conn, first.pickup_id)] == [Event.PRESSED, Event.JOINED]
@@ -76,20 +80,20 @@ def test_a_second_press_joins_the_open_request_and_adds_its_parcels(conn: sa.Con
 
 def test_presses_of_one_batch_make_one_request_a_button_and_are_answered_in_order(conn: sa.Connection) -> None:
     batch = [Press(OTHER, 1), Press(BUTTON, 2), Press(OTHER, 3), Press(BUTTON, 1)]
-    requested = store.request(conn, batch, NOW)
+    requested = ask(conn, *batch)
     assert [one.is_new for one in requested] == [True, True, False, False]
     assert requested[0].pickup_id == requested[2].pickup_id != requested[1].pickup_id == requested[3].pickup_id
     assert [found(conn, one.pickup_id).parcels for one in requested] == [4, 3, 4, 3]
     assert [found(conn, one.pickup_id).button_id for one in requested] == [press.button_id for press in batch]
-    assert len({one.stamp for one in requested}) == 2
+    assert len(stamps.codes_of(conn, VAULT, [one.pickup_id for one in requested])) == 2
 
 
 def test_no_presses_ask_for_nothing(conn: sa.Connection) -> None:
-    assert store.request(conn, [], NOW) == []
+    assert ask(conn) == []
 
 
 def test_a_request_never_grows_beyond_99_parcels(conn: sa.Connection) -> None:
-    [first] = store.request(conn, [Press(BUTTON, 7)] * 15, NOW)[:1]
+    [first] = ask(conn, *[Press(BUTTON, 7)] * 15)[:1]
     assert found(conn, first.pickup_id).parcels == 99
     assert found(conn, press(conn, parcels=7)).parcels == 99
 
@@ -228,9 +232,9 @@ def test_pickups_are_counted_by_state(conn: sa.Connection) -> None:
 def test_an_unfinished_transaction_leaves_neither_request_nor_stamp(engine: sa.Engine) -> None:
     with engine.begin() as conn:
         add_buttons(conn)
-        stamps.mint(conn, 3, NOW)
+        lease = stock(conn, 3)
     with engine.connect() as conn:  # and no commit
-        press(conn)
+        store.request(conn, [Press(BUTTON, 1)], lease, NOW)
     with database.reading(engine) as conn:
         assert store.newest(conn) == []
         assert stamps.pool_left(conn) == 3
@@ -260,20 +264,18 @@ def at_once(url: str, *works: Callable[[sa.Connection], object]) -> list[object]
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/domino.db"
+def shared(url: str) -> Iterator[sa.Engine]:
     engine = database.connect(url)
-    database.metadata.create_all(engine)
     with engine.begin() as conn:
         add_buttons(conn)
+    yield engine
     engine.dispose()
-    return url
 
 
-def test_one_button_pressed_by_many_at_once_makes_one_request(url: str) -> None:
+def test_one_button_pressed_by_many_at_once_makes_one_request(shared: sa.Engine, url: str) -> None:
     ids = at_once(url, *[press] * 8)
     assert len(set(ids)) == 1
-    with database.reading(database.connect(url)) as conn:
+    with database.reading(shared) as conn:
         [pickup] = store.newest(conn)
         history = [event.event for event in store.events(conn, pickup.id)]
     assert pickup.parcels == 8
@@ -281,8 +283,10 @@ def test_one_button_pressed_by_many_at_once_makes_one_request(url: str) -> None:
 
 
 @pytest.mark.parametrize("other", [confirm, cancel])
-def test_of_two_who_move_one_pickup_at_once_one_wins(url: str, other: Callable[[sa.Connection, int], Pickup]) -> None:
-    with database.connect(url).begin() as conn:
+def test_of_two_who_move_one_pickup_at_once_one_wins(
+    shared: sa.Engine, url: str, other: Callable[[sa.Connection, int], Pickup]
+) -> None:
+    with shared.begin() as conn:
         id = press(conn)
         set_state(conn, id, State.REQUESTED if other is confirm else State.CONFIRMED)
         conn.execute(stamps.stamps.update().values(state=Stamp.RESERVED if other is confirm else Stamp.LIVE))

@@ -1,15 +1,11 @@
-from itertools import combinations, product
-
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.stamps import model
-from cloud.stamps.model import ALPHABET, LENGTH, MIN_DISTANCE, TRANSITIONS, State
+from cloud.stamps.model import ALPHABET, LENGTH, TRANSITIONS, State
 
 codes = st.text(ALPHABET, min_size=LENGTH, max_size=LENGTH)
-# Of few symbols, so that neighbours are many.
-crowded = st.lists(st.text("7K4", min_size=LENGTH, max_size=LENGTH), max_size=60)
 
 
 @given(codes)
@@ -59,40 +55,6 @@ def test_distance_is_a_metric(a: str, b: str, c: str) -> None:
     assert (model.distance(a, b) == 0) == (a == b)
     assert model.distance(a, b) == model.distance(b, a)
     assert model.distance(a, c) <= model.distance(a, b) + model.distance(b, c)
-
-
-@given(codes, st.sets(st.integers(0, LENGTH - 1), min_size=1, max_size=MIN_DISTANCE - 1), st.data())
-def test_codes_nearer_than_three_agree_in_two_of_their_pairs(code: str, places: set[int], data: st.DataObject) -> None:
-    near = "".join(data.draw(st.sampled_from(ALPHABET)) if i in places else symbol for i, symbol in enumerate(code))
-    assume(near != code)
-    assert any(
-        model.pairs(code)[i] == model.pairs(near)[i] and model.pairs(code)[j] == model.pairs(near)[j]
-        for i, j in model.TWO_OF_FOUR_PAIRS
-    )
-
-
-@given(crowded, crowded)
-def test_the_spaced_keep_their_distance_and_none_is_turned_away_without_a_neighbour(
-    candidates: list[str], taken: list[str]
-) -> None:
-    kept = model.spaced(candidates, taken)
-    assert all(model.distance(a, b) >= MIN_DISTANCE for a, b in combinations(kept, 2))
-    assert all(model.distance(a, b) >= MIN_DISTANCE for a, b in product(kept, taken))
-    for code in set(candidates) - set(kept):
-        assert any(model.distance(code, other) < MIN_DISTANCE for other in (*kept, *taken))
-
-
-@given(st.binary(max_size=80))
-def test_random_bytes_give_a_code_each_eight(noise: bytes) -> None:
-    noise = noise[: len(noise) // LENGTH * LENGTH]
-    drawn = model.from_random(noise)
-    assert "".join(drawn) == "".join(ALPHABET[byte % 32] for byte in noise)
-    assert all(len(code) == LENGTH for code in drawn)
-
-
-def test_every_byte_gives_each_symbol_equally_often() -> None:
-    symbols = "".join(model.from_random(bytes(range(256))))
-    assert {symbols.count(symbol) for symbol in ALPHABET} == {8}
 
 
 def test_the_alphabet_has_32_symbols_and_none_that_parsing_folds() -> None:

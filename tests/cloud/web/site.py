@@ -15,7 +15,9 @@ from cloud.accounts.model import Account, Role
 from cloud.fleet import store as fleet
 from cloud.pickups import store as pickups
 from cloud.pickups.model import Press
+from cloud.stamps.lease import Lease
 from cloud.web import create_app
+from tests.stock import VAULT, stock
 
 assert tables  # imported for its tables
 
@@ -36,6 +38,7 @@ class Site:
     engine: sa.Engine
     app: FastAPI
     health: dict[str, bool]
+    lease: Lease
 
     def visitor(self, base_url: str = "http://testserver") -> TestClient:
         return TestClient(self.app, base_url, follow_redirects=False, headers={"accept-language": "en"})
@@ -62,7 +65,7 @@ class Site:
         """The id of the pickup that the press makes or joins."""
         with self.engine.begin() as conn:
             then = database.now() - timedelta(minutes=minutes_ago)
-            return pickups.request(conn, [Press(device, 1)], then)[0].pickup_id
+            return pickups.request(conn, [Press(device, 1)], self.lease, then)[0].pickup_id
 
 
 def build(folder: Path) -> Site:
@@ -74,9 +77,12 @@ def build(folder: Path) -> Site:
         bell=live.Bell(),
         health=lambda: health,
         registry=prometheus_client.CollectorRegistry(),
+        vault=VAULT,
         vendor=folder / "vendor",
     )
-    return Site(engine, app, health)
+    with engine.begin() as conn:
+        lease = stock(conn, 100)
+    return Site(engine, app, health, lease)
 
 
 def csrf_of(page: str) -> str:

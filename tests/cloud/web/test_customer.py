@@ -8,6 +8,7 @@ from cloud.pickups import store as pickups
 from cloud.pickups.model import State
 from cloud.stamps import store as stamps
 from tests.cloud.web.site import ADDRESS, Site, csrf_of
+from tests.stock import VAULT
 
 LINES = (
     "Mme Hélène Vasseur",
@@ -136,7 +137,7 @@ def test_who_comes_too_late_is_told_and_shown_how_it_stands(site: Site, claire: 
 def test_the_stamp_is_not_shown_to_the_customer(site: Site, claire: TestClient, pickup: int) -> None:
     _post(claire, f"/my/pickups/{pickup}", step="confirm", **ADDRESS)
     with database.reading(site.engine) as conn:
-        code = stamps.of_pickup(conn, pickup)
+        code = stamps.of_pickup(conn, VAULT, pickup)
     assert code is not None
     for path in ("/my", f"/my/pickups/{pickup}"):
         page = claire.get(path).text

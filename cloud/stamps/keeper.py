@@ -1,0 +1,267 @@
+"""The thread that keeps the stamps: the register in memory, the pool and this process's lease of it, what time does.
+
+The database is the truth and the register follows it: what is minted is put into both here, and what others mint or
+move is read from the table, by id and by time of change. No order waits for any of this; one that came when the pool
+was empty is stamped as soon as there are codes. The register's kernels are imported by this thread, and only where
+codes are to be minted or read.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
+from sqlalchemy.exc import OperationalError
+
+from cloud import database
+from cloud.stamps import store
+from cloud.stamps.lease import Lease
+from cloud.stamps.vault import Vault
+
+if TYPE_CHECKING:
+    from cloud.stamps.register import Register
+
+AT_ONCE = 1000  # rows a transaction, so that no press waits long for the one writer
+HOUSE_S = 15.0  # between looks at what others did and at what time does; the count of live stamps is as old
+COUNT_S = 60.0  # between counts in the database, which cost a third of a second at 10 million
+LEASE = timedelta(minutes=2)  # renewed at each look; a process that died gives its codes back after this time
+LATE = timedelta(minutes=1)  # between the time that a change bears and its commit; other machines' clocks included
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long things last, and how many codes are kept ahead."""
+
+    pool: int = 2000
+    lifetime: timedelta = timedelta(days=1096)
+    quarantine: timedelta = timedelta(days=365)
+
+
+class Metrics:
+    """What Prometheus is told of the stamps."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.codes = Gauge("domino_stamp_codes", "Codes in the register in memory", registry=registry)
+        self.load = Gauge("domino_stamp_load_seconds", "What loading the register took", registry=registry)
+        self.live = Gauge("domino_stamps_live", "Live stamps", registry=registry)
+        self.pool = Gauge("domino_stamp_pool", "Codes ready for this process's next orders", registry=registry)
+        self.waiting = Gauge("domino_stamp_waiting", "Orders that wait for a stamp", registry=registry)
+
+
+class Keeper:
+    """Keeps register, pool and lease until it is stopped. Run `run` in a thread; others may read what it offers."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        vault: Vault,
+        lease: Lease,
+        terms: Terms,
+        *,
+        registry: CollectorRegistry,
+        stamped: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._engine, self._vault, self._lease, self._terms = engine, vault, lease, terms
+        self._metrics = Metrics(registry)
+        self._stamped = stamped  # called when an order that waited has its stamp
+        self._wake = threading.Event()
+        self._stopping = False
+        self._house_at = self._count_at = 0.0  # by the monotonic clock: when it is time again
+        self._read_at = database.now()  # the register knows every change before this
+        self._last_id = 0  # and every row up to this
+        self._register: Register | None = None
+        self.live = 0  # stamps, some seconds ago; never fewer than this process knows of
+        self._counted = 0
+        self.load_s: float | None = None
+        self.is_well = True  # False while the database refuses or a bug was met
+
+    @property
+    def register(self) -> "Register | None":
+        """Every code that is kept, in memory; None until it is loaded. It proposes, the database decides."""
+        return self._register
+
+    def facts(self) -> dict[str, object]:
+        """For /health."""
+        register = self._register
+        return {
+            "loaded": register is not None,
+            "codes": 0 if register is None else len(register),
+            "load_s": self.load_s,
+        }
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+
+    def run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                self.tend(everything=time.monotonic() >= self._house_at)
+                self.is_well = True
+            except OperationalError as error:
+                self.is_well = False
+                log.warning("the stamps are not kept: the database refuses", error=str(error.orig))
+            except Exception:
+                self.is_well = False
+                self._register = None  # whatever it had wrong: it is loaded anew
+                log.exception("the keeper of the stamps met a bug; it begins anew")
+            self._wake.wait(HOUSE_S)
+        self._close()
+
+    def tend(self, everything: bool = True) -> None:
+        """One round: fill the lease where it is low. If `everything`, fill it anyway; see what others and time did."""
+        if everything:
+            self._keep_lease()
+        if everything or self._lease.short or len(self._lease) <= self._terms.pool // 2:
+            self._fill()
+        if everything:
+            self._follow()
+            self._end_lives()
+            self._count()
+            self._house_at = time.monotonic() + HOUSE_S
+
+    def _keep_lease(self) -> None:
+        now = database.now()
+        with self._engine.begin() as conn:
+            if not (self._lease.id and store.renew_lease(conn, self._lease.id, now + LEASE)):
+                self._lease.id = store.open_lease(conn, f"{socket.gethostname()}:{os.getpid()}", now + LEASE)
+                self._lease.short = True
+            store.close_leases_before(conn, now)
+
+    def _fill(self) -> None:
+        """Fill the lease: from what lies in the pool, then from the mint, and stamp the orders that waited."""
+        lease, pool = self._lease, self._terms.pool
+        lease.short = False  # first: whoever finds it empty from now on says so again
+        with database.reading(self._engine) as conn:
+            lease.fill(store.leased(conn, lease.id))
+        while (missing := pool - len(lease)) > 0:
+            with self._engine.begin() as conn:
+                ids = store.lease_free(conn, lease.id, min(missing, AT_ONCE))
+            if not ids:
+                break
+            lease.add(ids)
+        waiting = self._serve_waiting()
+        while not self._stopping and (wanted := pool + waiting - len(lease)) > 0:
+            self._mint(min(wanted, AT_ONCE))
+            waiting = self._serve_waiting() if waiting else 0
+        self._metrics.pool.set(len(lease))
+
+    def _serve_waiting(self) -> int:
+        with self._engine.begin() as conn:
+            before = len(self._lease)
+            waiting = store.serve_waiting(conn, self._lease, database.now())
+        if len(self._lease) < before:
+            self._stamped()
+        self._metrics.waiting.set(waiting)
+        return waiting
+
+    def _mint(self, count: int) -> None:
+        register, codes = self._load(), None
+        try:
+            with self._engine.begin() as conn:
+                store.lock_minting(conn)
+                self._read_new(conn, register)
+                if self._stopping:
+                    return  # perhaps in the middle of reading
+                codes = register.mint(count)
+                ids = store.put(conn, self._vault.seal_many(codes), self._lease.id, database.now())
+        except BaseException:
+            if codes is not None:
+                register.remove(codes)
+            raise
+        self._lease.add(ids)
+
+    def _load(self) -> "Register":
+        """The register, once every code that is kept has been read into it."""
+        if self._register is not None:
+            return self._register
+        from cloud.stamps.register import Keeping, Register
+
+        started = time.perf_counter()
+        self._last_id, self._read_at = 0, database.now()
+        register = Register()
+        with database.reading(self._engine) as conn:
+            self._read_new(conn, register)
+        self.load_s = round(time.perf_counter() - started, 3)
+        log.info("stamps loaded", codes=len(register), seconds=self.load_s)
+        self._metrics.load.set(self.load_s)
+        self._metrics.codes.set(len(register))
+        self.live = register.count(Keeping.LIVE)
+        self._register = register
+        return register
+
+    def _read_new(self, conn: sa.Connection, register: "Register") -> None:
+        """What was put in since the last look."""
+        for last_id, blocks in store.kept(conn, self._last_id):
+            self._note(register, blocks)
+            self._last_id = last_id
+            if self._stopping:
+                return
+
+    def _follow(self) -> None:
+        """What others put in or moved since the last look, this process's own pages and ingest included."""
+        register = self._load()
+        now = database.now()
+        with database.reading(self._engine) as conn:
+            self._read_new(conn, register)
+            self._note(register, store.changed_since(conn, self._read_at - LATE))
+        self._read_at = now
+
+    def _note(self, register: "Register", blocks: store.Blocks) -> None:
+        """Enter codes with their states, whether the register has them or not."""
+        from cloud.stamps.register import Keeping
+
+        for name, sealed in blocks.items():
+            register.add(self._vault.open_many(sealed), Keeping[name])
+
+    def _end_lives(self) -> None:
+        """Expire what was not used in time, and let go of what has been in quarantine long enough."""
+        terms, now = self._terms, database.now()
+        while not self._stopping:
+            with self._engine.begin() as conn:
+                expired = store.expire(conn, now - terms.lifetime, now, AT_ONCE)
+            if expired < AT_ONCE:
+                break
+        while not self._stopping:
+            with self._engine.begin() as conn:
+                freed = store.release(conn, now - terms.quarantine, now, AT_ONCE)
+            if not freed:
+                break
+            if self._register is not None:
+                self._register.remove(self._vault.open_many(b"".join(freed)))
+
+    def _count(self) -> None:
+        from cloud.stamps.register import Keeping
+
+        if time.monotonic() >= self._count_at:
+            with database.reading(self._engine) as conn:
+                self._counted = store.count_live(conn)
+            self._count_at = time.monotonic() + COUNT_S
+        known = self._register.count(Keeping.LIVE) if self._register is not None else 0
+        self.live = max(self._counted, known)
+        self._metrics.codes.set(len(self._register or ()))
+        self._metrics.live.set(self.live)
+        self._metrics.pool.set(len(self._lease))
+
+    def _close(self) -> None:
+        """Give back what is left, so that the next start has it at once."""
+        if not self._lease.id:
+            return
+        try:
+            with self._engine.begin() as conn:
+                store.close_lease(conn, self._lease.id)
+        except OperationalError as error:
+            log.warning("the lease is not given back; it runs out", error=str(error.orig))
