@@ -14,7 +14,7 @@ from tools.terminal import AsJson, Failure, console, print_json
 if TYPE_CHECKING:
     import numpy as np
 
-    from cloud.stamps.register import Codes, Register
+    from cloud.stamps.register import Codes
 
 AT_ONCE = 100_000  # codes minted, lattices read between two steps of the progress bar
 
@@ -38,8 +38,8 @@ def evaluate(
         print_json(fields)
         return
     for name, value in fields.items():
-        said = "  ".join(f"{part} {number:,}" for part, number in value.items()) if isinstance(value, dict) else value
-        console.print(f"[dim]{name:20}[/] {said:,}" if isinstance(said, int) else f"[dim]{name:20}[/] {said}")
+        said = ", ".join(f"{part} {number}" for part, number in value.items()) if isinstance(value, dict) else value
+        console.print(f"[dim]{name:29}[/]{said}", soft_wrap=True)
 
 
 def load(path: Path) -> "tuple[np.ndarray, Codes]":
@@ -53,8 +53,10 @@ def load(path: Path) -> "tuple[np.ndarray, Codes]":
             posteriors, truth = file["posteriors"], file["truth"]
     except KeyError as error:
         raise Failure(f"{path} lacks an array: {error.args[0]}") from None
-    except (OSError, ValueError, EOFError, AttributeError, TypeError) as error:
-        raise Failure(f"{path} is no .npz file with `posteriors` and `truth`: {error}") from None
+    except FileNotFoundError:
+        raise Failure(f"there is no file {path}") from None
+    except (OSError, ValueError, EOFError, AttributeError, TypeError):  # AttributeError, TypeError: an .npy file
+        raise Failure(f"{path} is no .npz file with `posteriors` and `truth`") from None
     if posteriors.ndim != 3 or posteriors.shape[1:] != (8, 32) or truth.shape != posteriors.shape[:1] or not truth.size:
         raise Failure(f"{path}: posteriors {posteriors.shape} and truth {truth.shape} are not (n, 8, 32) and (n,)")
     if posteriors.dtype.kind != "f":
@@ -86,13 +88,16 @@ def figures(live: int, posteriors: "np.ndarray", truth: "Codes", alpha: float, s
     budget = reading.budget(alpha, live)
     with Progress(console=Console(stderr=True)) as progress:
         minting = progress.add_task("minting", total=live, completed=len(register))
-        mint_seconds, to_mint = _mint(register, live, lambda: progress.update(minting, completed=len(register)))
+        to_mint, mint_time = live - len(register), Stopwatch()
+        while len(register) < live:
+            with mint_time:
+                register.mint(min(AT_ONCE, live - len(register)), Keeping.LIVE)
+            progress.update(minting, completed=len(register))
         task = progress.add_task("reading", total=truth.size)
-        verdicts, read_seconds = [], 0.0
+        verdicts, read_time = [], Stopwatch()
         for at in range(0, truth.size, AT_ONCE):
-            began = time.perf_counter()
-            verdicts.append(reading.read(posteriors[at : at + AT_ONCE], register, budget))
-            read_seconds += time.perf_counter() - began
+            with read_time:
+                verdicts.append(reading.read(posteriors[at : at + AT_ONCE], register, budget))
             progress.update(task, completed=min(at + AT_ONCE, truth.size))
 
     kind = np.concatenate([verdict.kind for verdict in verdicts])
@@ -135,20 +140,22 @@ def figures(live: int, posteriors: "np.ndarray", truth: "Codes", alpha: float, s
         "false_accepts_expected": round(expected, 4),  # at most: N·E[list]/32⁸ for each picture that is not live
         "false_accepts_3_sigma": round(3 * math.sqrt(expected), 4),
         "false_accepts_within_3_sigma": abs(false_accepts - expected) <= 3 * math.sqrt(expected),
-        "reads_per_s": round(truth.size / read_seconds),
-        "mint_per_s": round(to_mint / mint_seconds) if to_mint else None,
+        "reads_per_s": round(truth.size / read_time.seconds),
+        "reads_per_core_s": round(truth.size / read_time.core_seconds),
+        "mint_per_s": round(to_mint / mint_time.seconds) if to_mint else None,
+        "mint_per_core_s": round(to_mint / mint_time.core_seconds) if to_mint else None,
         "bytes_per_code": round(register.nbytes / len(register), 2),
     }
 
 
-def _mint(register: "Register", live: int, on_step: Any) -> tuple[float, int]:
-    """Mint until `live` codes are there: how long it took, and how many they were."""
-    from cloud.stamps.register import Keeping
+class Stopwatch:
+    """The time within its `with` blocks: by the clock, and what this thread had of a core."""
 
-    to_mint, seconds = live - len(register), 0.0
-    while len(register) < live:
-        began = time.perf_counter()
-        register.mint(min(AT_ONCE, live - len(register)), Keeping.LIVE)
-        seconds += time.perf_counter() - began
-        on_step()
-    return seconds, to_mint
+    seconds = core_seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter(), time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._began[0]
+        self.core_seconds += time.thread_time() - self._began[1]

@@ -26,7 +26,7 @@ Lattices = NDArray[np.float32]
 MOST_LISTED = 255  # one less than 2⁸: eight glyphs, each half-way between two symbols, never fit, however few are live
 RIVAL_NATS = 3.0  # a second code this near to the first leaves it open which was meant
 # A string beyond the list that is this near to the best one: what was listed is then an accident of noise.
-LEVEL_NATS = 1.0
+LEVEL_NATS = 2.0
 TIE_NATS = 1e-3  # a string beyond the list this near to the hit: only rounding put it behind
 DOMINANT = 0.5  # more probable than all other strings together: it was read clearly
 CANDIDATES = 4  # codes named to staff

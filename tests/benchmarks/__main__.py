@@ -17,9 +17,9 @@ from tests.benchmarks.measure import Benchmark, Row, measure
 
 BUILD = Path(__file__).parents[2] / "build" / "bench"
 P99 = (0.5, 0.99)
+LIVE = 10_000_000  # stamps, the design point
 UPLINK_BY_MQTT = partial(firmware.prepare_uplink_heap, link="mqtt", bare="bare socket")
 UPLINK_BY_MODEM = partial(firmware.prepare_uplink_heap, link="wisol", bare="bare uart")
-LIVE = 10_000_000  # stamps, the design point
 
 BENCHMARKS = (
     Benchmark("ingest", "messages/s", ingest.prepare, count=3000, short_count=3, rounds=7),

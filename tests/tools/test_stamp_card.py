@@ -13,8 +13,8 @@ import cloud.fleet.store as fleet
 import cloud.pickups.store as pickups
 import cloud.stamps.store as stamps
 from cloud import database
-from cloud.pickups.model import Press
 from cloud.ingest.keys import make_keys
+from cloud.pickups.model import Press
 from cloud.places.model import Address
 from cloud.stamps.vault import Vault
 from tests.stock import stock
