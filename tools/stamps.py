@@ -7,9 +7,13 @@ import typer
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.stamps.model import format_pairs, parse
+from tools import stamp_read
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json
 
 app = typer.Typer(help="The eight-character stamps.", no_args_is_help=True)
+
+
+app.command("read")(stamp_read.read)
 
 
 @app.callback()

@@ -1,12 +1,13 @@
 """From a picture to what the decoder wants: probabilities for each of the eight places, with the evidence."""
 
+import heapq
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.stamps.model import ALPHABET
+from cloud.stamps.model import ALPHABET, LENGTH
 from cloud.stamps.reader import network
 from cloud.stamps.reader.boxes import find_row
 from cloud.stamps.reader.network import Floats

@@ -24,6 +24,11 @@ MOST_PIECES = 40  # of a line; more is a drawing, or a page
 RUN = 5  # pieces that a symbol may be made of
 GAP_WEIGHT = 2.0  # nats for a gap as wide as a symbol is high, between pairs for it, within one against it
 LOST_WEIGHT = 8.0  # nats for ink left out, as much as a symbol has
+GAPS = (-0.4, 1.2)  # symbol heights: no gap counts for more
+SPECK = 6.0  # nats against a symbol of no height
+CUT = 1.0  # nats against each side of a cut through a stroke
+JOINED = 1.5  # nats against two strokes beside each other as one symbol
+SAME = 0.7  # share of the ink of both by which two symbols count as the same
 PIECES_TOLD = 16  # rectangles shown where no eight symbols were found
 
 Mask = NDArray[np.bool_]
@@ -162,7 +167,7 @@ def _slope(mask: Mask, height: float) -> tuple[float, float]:
 
 
 def _cut_line(ink: Floats, to_picture: NDArray[np.float64], judge: Judge) -> Segmentation:
-    pieces = _pieces(ink)
+    pieces, strokes = _pieces(ink)
     seen = tuple(_corners(piece, to_picture) for piece in pieces[:PIECES_TOLD])
     if not LENGTH <= len(pieces) <= MOST_PIECES:
         return nothing(seen)
@@ -176,20 +181,42 @@ def _cut_line(ink: Floats, to_picture: NDArray[np.float64], judge: Judge) -> Seg
             if end == start + 1 or width < 1.7 * LINE:
                 runs.append((start, end))
     frames = np.stack([_frame(ink, np.logical_or.reduce(pieces[a:b])) for a, b in runs])
-    liked = dict(zip(runs, judge(frames), strict=True))
-    for start, end in runs:
-        tall = max(y + h for _, y, _, h in boxes[start:end]) - min(y for _, y, _, _ in boxes[start:end])
-        liked[start, end] -= np.float32(6 * max(0.0, 0.45 - tall / LINE) / 0.45)  # a speck is like a one
-    lost = np.concatenate([[0], np.cumsum(LOST_WEIGHT * areas / (np.median(areas) * len(areas) / LENGTH))])
+    liked = judge(frames).astype(np.float64)
+    left = np.array([spans[a:b, 0].min() for a, b in runs])
+    right = np.array([spans[a:b, 1].max() for a, b in runs])
+    tall = np.array([max(y + h for _, y, _, h in boxes[a:b]) - min(y for _, y, _, _ in boxes[a:b]) for a, b in runs])
+    liked -= np.array([_unlikely(strokes, spans, a, b) for a, b in runs])
+    liked -= SPECK * np.maximum(0, 1 - tall / (0.45 * LINE))  # a speck is like a one
+    lost = np.concatenate([[0], np.cumsum(LOST_WEIGHT * LENGTH * areas / areas.sum())])
+    starts, ends = np.array(runs).T
+    # From run i to run j: what lies between is lost, and the gap speaks for two pairs or against one.
+    steps = np.where(ends[:, None] <= starts[None], lost[ends][:, None] - lost[starts][None], -np.inf)
+    gaps = GAP_WEIGHT * np.clip((left[None] - right[:, None]) / LINE, *GAPS)
+    first, last = liked - lost[starts], lost[ends] - lost[-1]
 
-    def gap(before: tuple[int, int], after: tuple[int, int]) -> float:
-        clear = spans[after[0] : after[1], 0].min() - spans[before[0] : before[1], 1].max()
-        return float(np.clip(clear / LINE, -0.4, 1.2))
+    def best(allowed: Mask) -> tuple[float, list[int]]:
+        """Viterbi: the best score of eight allowed runs in order, and which."""
+        scores, ways = np.where(allowed, first, -np.inf), []
+        for taken in range(1, LENGTH):
+            reached = scores[:, None] + steps + (gaps if taken % 2 == 0 else -gaps)
+            ways.append(reached.argmax(axis=0))
+            scores = np.where(allowed, reached.max(axis=0) + liked, -np.inf)
+        path = [int(np.argmax(scores + last))]
+        for way in reversed(ways):
+            path.append(int(way[path[-1]]))
+        return float((scores + last).max()), path[::-1]
 
-    best, other = _best_two(runs, liked, lost, gap)
-    if best is None:
+    score, path = best(np.ones(len(runs), bool))
+    if not np.isfinite(score):
         return nothing(seen)
-    score, chosen = best
+    chosen = [runs[run] for run in path]
+    ink_to = np.concatenate([[0], np.cumsum(areas)])
+    other = -np.inf
+    for start, end in chosen:  # the best way without this symbol, nor one that is nearly all of the same ink
+        shared = ink_to[np.maximum(np.minimum(ends, end), starts)] - ink_to[np.minimum(np.maximum(starts, start), ends)]
+        shared = np.where((starts < end) & (ends > start), shared, 0)
+        joint = ink_to[ends] - ink_to[starts] + ink_to[end] - ink_to[start] - shared
+        other = max(other, best(shared < SAME * joint)[0])
     masks = [np.logical_or.reduce(pieces[a:b]) for a, b in chosen]
     return Segmentation(
         np.stack([_frame(ink, mask) for mask in masks]),
@@ -199,51 +226,29 @@ def _cut_line(ink: Floats, to_picture: NDArray[np.float64], judge: Judge) -> Seg
     )
 
 
-Path = tuple[float, tuple[tuple[int, int], ...]]
-
-
-def _best_two(
-    runs: list[tuple[int, int]],
-    liked: dict[tuple[int, int], np.float32],
-    lost: NDArray[np.float64],
-    gap: Callable[[tuple[int, int], tuple[int, int]], float],
-) -> tuple[Path | None, float]:
-    """The best way to take eight runs in order, and the score of the second best."""
-    ways: dict[tuple[int, int], list[Path]] = {run: [(float(liked[run]) - float(lost[run[0]]), (run,))] for run in runs}
-    for taken in range(1, LENGTH):
-        longer: dict[tuple[int, int], list[Path]] = {}
-        weight = GAP_WEIGHT if taken % 2 == 0 else -GAP_WEIGHT
-        for run in runs:
-            paths = [
-                (score + weight * gap(before, run) - float(lost[run[0]] - lost[before[1]]), path)
-                for before, kept in ways.items()
-                if before[1] <= run[0]
-                for score, path in kept
-            ]
-            paths.sort(reverse=True)
-            if paths:
-                longer[run] = [(score + float(liked[run]), (*path, run)) for score, path in paths[:2]]
-        ways = longer
-    ends = sorted(
-        ((score - float(lost[-1] - lost[run[1]]), path) for run, kept in ways.items() for score, path in kept),
-        reverse=True,
-    )
-    if not ends:
-        return None, -np.inf
-    return ends[0], ends[1][0] if len(ends) > 1 else -np.inf
-
-
-def _pieces(ink: Floats) -> list[Mask]:
-    """The strokes of a line from left to right, specks left out, wide ones cut where they are thinnest."""
-    mask = ink > HALF
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    pieces: list[Mask] = []
+def _pieces(ink: Floats) -> tuple[list[Mask], list[int]]:
+    """The strokes of a line from left to right, specks left out, wide ones cut where they are thinnest; and which
+    stroke each piece is of."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((ink > HALF).astype(np.uint8))
+    pieces: list[tuple[float, int, Mask]] = []
     for label in range(1, count):
         if stats[label, cv2.CC_STAT_AREA] < 0.004 * LINE * LINE or stats[label, cv2.CC_STAT_HEIGHT] > 2.2 * LINE:
             continue
-        pieces += _cuts(labels == label)
-    pieces.sort(key=lambda piece: float(np.nonzero(piece)[1].mean()))
-    return pieces
+        pieces += [(float(np.nonzero(cut)[1].mean()), label, cut) for cut in _cuts(labels == label)]
+    pieces.sort(key=lambda piece: piece[:2])
+    return [cut for _, _, cut in pieces], [label for _, label, _ in pieces]
+
+
+def _unlikely(strokes: list[int], spans: NDArray[np.float64], start: int, end: int) -> float:
+    """Nats against a symbol of these pieces: a stroke cut through, strokes joined that lie beside each other."""
+    inside = set(strokes[start:end])
+    cut = len(inside & {*strokes[:start], *strokes[end:]})
+    right, beside = spans[start, 1], 0
+    for piece in range(start + 1, end):
+        apart = strokes[piece] != strokes[piece - 1]
+        beside += apart and spans[piece, 0] > right - 0.3 * (spans[piece, 1] - spans[piece, 0])
+        right = max(right, spans[piece, 1])
+    return CUT * cut + JOINED * beside
 
 
 def _cuts(piece: Mask) -> list[Mask]:
