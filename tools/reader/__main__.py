@@ -12,8 +12,8 @@ from cloud.stamps.model import ALPHABET
 from cloud.stamps.reader import network
 from tools.reader import data, figures, pictures
 
-WEIGHTS = Path(network.__file__).parent / "weights.npz"
 DOC = Path(__file__).parents[2] / "docs" / "stamp-reader.md"
+EXAMPLES = Path(__file__).parents[2] / "tests" / "cloud" / "stamps" / "reader" / "outputs.npz"
 FIRST, LAST = "<!-- figures: written by `python -m tools.reader figures` -->", "<!-- end of figures -->"
 SEED = 20_161  # Domino's year and a one
 
@@ -33,7 +33,7 @@ def train(
     fonts: Fonts,
     steps: Annotated[int, typer.Option(help="Batches of 128.")] = 3_000,
     seed: int = SEED,
-    out: Path = WEIGHTS,
+    out: Path = network.WEIGHTS,
 ) -> None:
     """Train from nothing, calibrate, write the weights. The same seed and machine give the same weights."""
     from tools.reader import train as training  # JAX comes with `pip install -e .[train]`, for this alone
@@ -41,7 +41,12 @@ def train(
     emnist = data.emnist(data_folder)
     glyphs = list(data.font_glyphs(data.font_files(fonts, held_out=False)))
     trained, told = training.train(emnist, glyphs, steps, seed)
-    training.save(trained, out)
+    network.save(trained, out)
+    examples = data.cut(emnist, data.Part.FIGURES)[0][::500][:24]
+    examples = (examples * 255).round().astype(np.uint8)
+    kept = network.load(out)
+    outputs = training.reference(kept, examples.astype(np.float32) / 255)
+    np.savez_compressed(EXAMPLES, allow_pickle=False, glyphs=examples, outputs=outputs)
     print(json.dumps(told | {"temperature": round(trained.temperature, 3), "bytes": out.stat().st_size}))
 
 

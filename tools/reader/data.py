@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from cloud.stamps.model import ALPHABET
+from cloud.stamps.reader.glyphs import normalise
+from cloud.stamps.reader.network import SYMBOLS, Floats
 
-Glyphs = NDArray[np.uint8]  # (n, 28, 28), ink 255
+Glyphs = NDArray[Any]  # uint8 (n, 28, 28), ink 255
 
 # What a hand writes for a symbol, though it is another letter. Of the small letters, those of their capital's shape.
 FOLDED = {"0": "O", "1": "I", "5": "S", "2": "Z"}
@@ -80,3 +83,10 @@ def font_glyphs(paths: list[Path], size: int = 96) -> Iterator[tuple[str, Glyphs
             picture = Image.new("L", (2 * size, 2 * size))
             ImageDraw.Draw(picture).text((size, size), symbol, 255, font, anchor="mm")
             yield symbol, np.asarray(picture.crop(picture.getbbox()))
+
+
+def cut(emnist: Emnist, part: Part) -> tuple[Floats, Any]:
+    """All glyphs of the alphabet in a part as the reader would frame them (n, 28, 28), and their symbols (n,)."""
+    pools = emnist.part(part)
+    glyphs = [normalise(glyph.astype(np.float32) / 255) for symbol in ALPHABET for glyph in pools[symbol]]
+    return np.stack(glyphs), np.repeat(np.arange(SYMBOLS), [len(pools[symbol]) for symbol in ALPHABET])

@@ -18,9 +18,8 @@ from cloud.stamps.model import ALPHABET, LENGTH
 from cloud.stamps.reader.glyphs import normalise
 from cloud.stamps.reader.network import SYMBOLS, Floats, Network
 from cloud.stamps.reader.read import Picture, likeliest, read_picture
-from tools.reader.data import FOLDED, Emnist, Part
+from tools.reader.data import FOLDED, Emnist, Part, cut
 from tools.reader.pictures import Kind, draw_code, half_way, make, pick
-from tools.reader.train import cut
 
 BUDGETS = (1, 22, 110)  # strings a picture: the best alone; α = 10⁻⁴ and 5·10⁻⁴ at 5 million live codes
 BINS = 15  # of the expected calibration error
@@ -75,7 +74,7 @@ def of_glyphs(network: Network, emnist: Emnist) -> dict[str, float]:
     }
 
 
-def _accuracy(network: Network, images: NDArray[np.uint8], symbol: str) -> float:
+def _accuracy(network: Network, images: NDArray[Any], symbol: str) -> float:
     frames = np.stack([normalise(image.astype(np.float32) / 255) for image in images])
     return float((network.posteriors(frames)[0].argmax(axis=1) == ALPHABET.index(symbol)).mean())
 

@@ -39,7 +39,7 @@ PENS = ((35, 55, 150), (30, 30, 35), (170, 35, 40), (105, 105, 110), (20, 95, 60
 LINES = ((125, 170, 205), (125, 135, 150), (205, 150, 135))  # of boxes
 
 
-def make(code: str, glyphs: Sequence[NDArray[np.uint8]], kind: Kind, random: Generator) -> Made:
+def make(code: str, glyphs: Sequence[NDArray[Any]], kind: Kind, random: Generator) -> Made:
     """A picture of `code`, whose symbols look like `glyphs` (ink 255)."""
     boxed = kind is Kind.BOXED or (kind is Kind.EVERYTHING and random.random() < 0.5)
     ink, lines = _sheet(glyphs, boxed, random)
@@ -76,19 +76,19 @@ def pick(pools: Mapping[str, Sequence[Any]], code: str, random: Generator) -> li
     return [pools[symbol][random.integers(len(pools[symbol]))] for symbol in code]
 
 
-def half_way(one: NDArray[np.uint8], other: NDArray[np.uint8], share: float = 0.5) -> NDArray[np.uint8]:
+def half_way(one: NDArray[Any], other: NDArray[Any], share: float = 0.5) -> NDArray[Any]:
     """A glyph between two, as a forger draws it: as far from the outline of one as from that of the other."""
     outlines = [_signed_distance(glyph) for glyph in (one, other)]
     between = (1 - share) * outlines[0] + share * outlines[1]
     return np.clip(128 + 90 * between, 0, 255).astype(np.uint8)
 
 
-def _signed_distance(glyph: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _signed_distance(glyph: NDArray[Any]) -> NDArray[Any]:
     inside = (glyph > 127).astype(np.uint8)
     return cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
 
 
-def _sheet(glyphs: Sequence[NDArray[np.uint8]], boxed: bool, random: Generator) -> tuple[Any, Any]:
+def _sheet(glyphs: Sequence[NDArray[Any]], boxed: bool, random: Generator) -> tuple[Any, Any]:
     """Ink and box lines, each 0 to 1, of a sheet with one line of writing."""
     step = SHEET * (random.uniform(1.05, 1.3) if boxed else random.uniform(0.95, 1.2))
     between = SHEET * random.uniform(0.4, 1.1)
@@ -111,7 +111,7 @@ def _sheet(glyphs: Sequence[NDArray[np.uint8]], boxed: bool, random: Generator) 
     return ink, lines
 
 
-def _put(ink: Any, glyph: NDArray[np.uint8], x: float, y: float, size: float, random: Generator) -> None:
+def _put(ink: Any, glyph: NDArray[Any], x: float, y: float, size: float, random: Generator) -> None:
     """The glyph with its extent's longer side `size` pixels, its middle at (x, y)."""
     rows, columns = np.nonzero(glyph > 127)
     if not len(rows):

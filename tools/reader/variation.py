@@ -1,5 +1,7 @@
 """What hands, pens and cameras do to a glyph: random variations to train with, and cuttings that are no symbol."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -10,7 +12,7 @@ from cloud.stamps.reader.network import SIDE, Floats
 
 WORK = 44  # pixels of the frame in which a glyph is bent before it is normalised
 
-Ink = NDArray[np.uint8]
+Ink = NDArray[Any]  # uint8, ink 255
 
 
 def vary(glyph: Ink, random: Generator) -> Floats:

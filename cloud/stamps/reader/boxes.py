@@ -6,6 +6,7 @@ A box is seen where its inside is one hole with four sides. With most of the eig
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from cloud.stamps.reader.network import Floats
 LEAST_SEEN = 5  # boxes of eight; fewer might be anything
 BOX = 96  # pixels a box is high once straightened
 
-Points = NDArray[np.float32]
+Points = NDArray[Any]  # float32
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _straighten(ink: Floats, quads: list[Points]) -> Row | None:
     straight = cv2.getPerspectiveTransform(source, target)
     flat = cv2.warpPerspective(ink, straight, (wide, round(BOX + 2 * pad)), flags=cv2.INTER_LINEAR)
     seen = [cv2.perspectiveTransform(quad[None], straight)[0] for quad in quads]
-    spans = _complete([(float((q[0, 0] + q[3, 0]) / 2), float((q[1, 0] + q[2, 0]) / 2)) for q in seen])
+    spans = _complete(flat, pad, [(float((q[0, 0] + q[3, 0]) / 2), float((q[1, 0] + q[2, 0]) / 2)) for q in seen])
     if spans is None:
         return None
     for quad in seen:
@@ -143,30 +144,30 @@ def _straighten(ink: Floats, quads: list[Points]) -> Row | None:
     return Row(flat, spans, pad, pad + BOX, np.linalg.inv(straight))
 
 
-def _complete(seen: list[tuple[float, float]]) -> tuple[tuple[float, float], ...] | None:
+def _complete(flat: Floats, top: float, seen: list[tuple[float, float]]) -> tuple[tuple[float, float], ...] | None:
     """All eight spans from those seen: the steps within pairs and between them repeat. None where they do not."""
     width = float(np.median([end - start for start, end in seen]))
     middles = np.array([(start + end) / 2 for start, end in seen])
-    best: tuple[float, NDArray[np.float64]] | None = None
-    # Where box i of the row lies is origin + i·step + (i // 2)·extra: try every way to number those seen.
-    for places in _numberings(len(seen)):
-        terms = np.stack([np.ones(len(seen)), places, places // 2, places**2], axis=1).astype(np.float64)
-        terms = terms[:, :4] if len(seen) > 6 else terms[:, :3]
-        solved, *_ = np.linalg.lstsq(terms, middles, rcond=None)
-        error = float(np.abs(terms @ solved - middles).max())
-        if solved[1] < 0.9 * width or not 0.05 * width < solved[2] < 3 * width:
+    inked = (flat[round(top + 0.15 * BOX) : round(top + 0.85 * BOX)] > 0.5).any(axis=0)
+    every = np.arange(LENGTH)
+    # Box i lies at origin + i·step + (i // 2)·extra, and a little more by perspective.
+    terms = np.stack([np.ones(LENGTH), every, every // 2, every**2], axis=1)[:, : 4 if len(seen) > 6 else 3]
+    best: tuple[int, float, NDArray[np.float64]] | None = None
+    for numbered in combinations(range(LENGTH), len(seen)):  # the unseen ones may be any
+        places = list(numbered)
+        solved, *_ = np.linalg.lstsq(terms[places], middles, rcond=None)
+        error = float(np.abs(terms[places] @ solved - middles).max())
+        if error > 0.2 * width or solved[1] < 0.9 * width or not 0.05 * width < solved[2] < 3 * width:
             continue
-        if best is None or error < best[0] - 1e-6:
-            every = np.arange(LENGTH)
-            powers = np.stack([np.ones(LENGTH), every, every // 2, every**2], axis=1)[:, : terms.shape[1]]
-            best = error, powers @ solved
-    if best is None or best[0] > 0.2 * width:
+        all_middles = terms @ solved
+        empty = sum(
+            not inked[max(0, round(x - 0.3 * width)) : max(0, round(x + 0.3 * width))].any() for x in all_middles
+        )
+        if best is None or (empty, error) < best[:2]:
+            best = empty, error, all_middles
+    if best is None:
         return None
-    return tuple((float(middle - width / 2), float(middle + width / 2)) for middle in best[1])
-
-
-def _numberings(seen: int) -> list[NDArray[np.int64]]:
-    return [np.array(places) for places in combinations(range(LENGTH), seen)]
+    return tuple((float(middle - width / 2), float(middle + width / 2)) for middle in best[2])
 
 
 def _erase(flat: Floats, quad: Points) -> None:

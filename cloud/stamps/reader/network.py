@@ -6,20 +6,22 @@ and folds its normalisations into the weights, so that this file is all of the a
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud.stamps.model import ALPHABET
 
+WEIGHTS = Path(__file__).parent / "weights.npz"
 SIDE = 28  # pixels: the frame of EMNIST, which the network was trained on
 SYMBOLS = len(ALPHABET)
 NO_SYMBOL = SYMBOLS  # one output more: what was cut out is not one symbol (half of one, two, a ruled line)
 POOLED = (True, False, True, False, True)  # which convolutions a 2 × 2 maximum follows
 BATCH = 256  # glyphs at a time: 64 MB of columns in the widest layer
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32; OpenCV's types do not say of what
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,18 @@ def _pool(x: Floats) -> Floats:
 
 
 @cache
-def load() -> Network:
-    """The network of this package."""
-    with (files("cloud.stamps.reader") / "weights.npz").open("rb") as file, np.load(file, allow_pickle=False) as kept:
+def load(path: Path = WEIGHTS) -> Network:
+    with np.load(path, allow_pickle=False) as kept:
         layers = sum(name.startswith("weight") for name in kept.files)
         return Network(
             weights=tuple(kept[f"weight{i}"].astype(np.float32) for i in range(layers)),
             biases=tuple(kept[f"bias{i}"].astype(np.float32) for i in range(layers)),
             temperature=float(kept["temperature"]),
         )
+
+
+def save(network: Network, path: Path) -> None:
+    """In half precision: the rounding is far below what a glyph's probabilities are sure of."""
+    arrays = {f"weight{i}": weight.astype(np.float16) for i, weight in enumerate(network.weights)}
+    arrays |= {f"bias{i}": bias.astype(np.float16) for i, bias in enumerate(network.biases)}
+    np.savez_compressed(path, allow_pickle=False, temperature=np.float32(network.temperature), **arrays)

@@ -1,6 +1,7 @@
 """A picture as it comes from outside: opened within limits, turned upright, and its ink told from its paper."""
 
 import io
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ LONGEST = 1_600  # pixels that a picture is made smaller to
 SHORTEST = 700  # and larger to: thin strokes want room
 FORMATS = ("PNG", "JPEG", "WEBP")
 
-Colours = NDArray[np.uint8]
+Colours = NDArray[Any]  # uint8
 
 
 class Unreadable(ValueError):

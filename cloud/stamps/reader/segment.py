@@ -29,11 +29,12 @@ SPECK = 6.0  # nats against a symbol of no height
 CUT = 1.0  # nats against each side of a cut through a stroke
 JOINED = 1.5  # nats against two strokes beside each other as one symbol
 SAME = 0.7  # share of the ink of both by which two symbols count as the same
+MOST_LEFT_OVER = 0.4  # symbols' worth of ink that belongs to none of the eight
 PIECES_TOLD = 16  # rectangles shown where no eight symbols were found
 
 Mask = NDArray[np.bool_]
 Corners = tuple[tuple[float, float], ...]
-Judge = Callable[[Floats], NDArray[np.float32]]  # (n, 28, 28) → (n,) log-likelihood of being one symbol
+Judge = Callable[[Floats], Floats]  # (n, 28, 28) → (n,) log-likelihood of being one symbol
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,9 @@ def _cut_line(ink: Floats, to_picture: NDArray[np.float64], judge: Judge) -> Seg
         return nothing(seen)
     chosen = [runs[run] for run in path]
     ink_to = np.concatenate([[0], np.cumsum(areas)])
+    left_over = 1 - sum(ink_to[end] - ink_to[start] for start, end in chosen) / ink_to[-1]
+    if LENGTH * left_over > MOST_LEFT_OVER:
+        return nothing(seen)
     other = -np.inf
     for start, end in chosen:  # the best way without this symbol, nor one that is nearly all of the same ink
         shared = ink_to[np.maximum(np.minimum(ends, end), starts)] - ink_to[np.minimum(np.maximum(starts, start), ends)]
