@@ -75,14 +75,17 @@ def font_glyphs(paths: list[Path], size: int = 96) -> Iterator[tuple[str, Glyphs
     """Each symbol in each font that has it: (symbol, ink of about `size` pixels)."""
     for path in paths:
         font = ImageFont.truetype(path, size)
-        missing = font.getmask("\uffff").getbbox(), bytes(font.getmask("\uffff"))
+        missing = _drawn(font, "\uffff", size)
         for symbol in ALPHABET:
-            mask = font.getmask(symbol)
-            if mask.getbbox() is None or (mask.getbbox(), bytes(mask)) == missing:
-                continue
-            picture = Image.new("L", (2 * size, 2 * size))
-            ImageDraw.Draw(picture).text((size, size), symbol, 255, font, anchor="mm")
-            yield symbol, np.asarray(picture.crop(picture.getbbox()))
+            ink = _drawn(font, symbol, size)
+            if ink.size and not np.array_equal(ink, missing):
+                yield symbol, ink
+
+
+def _drawn(font: ImageFont.FreeTypeFont, symbol: str, size: int) -> Glyphs:
+    picture = Image.new("L", (2 * size, 2 * size))
+    ImageDraw.Draw(picture).text((size, size), symbol, 255, font, anchor="mm")
+    return np.asarray(picture.crop(picture.getbbox() or (0, 0, 0, 0)))
 
 
 def cut(emnist: Emnist, part: Part) -> tuple[Floats, Any]:

@@ -45,8 +45,8 @@ def make(code: str, glyphs: Sequence[NDArray[Any]], kind: Kind, random: Generato
     ink, lines = _sheet(glyphs, boxed, random)
     paper = np.array([random.uniform(225, 252), random.uniform(220, 248), random.uniform(205, 245)])
     paper *= random.uniform(0.85, 1)
-    pen = np.clip(np.array(PENS[random.integers(len(PENS))]) + random.normal(0, 8, 3), 0, 255)
-    line = np.array(LINES[random.integers(len(LINES))])
+    pen = np.clip(np.array(PENS[int(random.integers(len(PENS)))]) + random.normal(0, 8, 3), 0, 255)
+    line = np.array(LINES[int(random.integers(len(LINES)))])
     page = paper + lines[..., None] * (line - paper)
     page = page + ink[..., None] * (pen - page)
     grain = cv2.GaussianBlur(random.normal(0, 1, page.shape[:2]).astype(np.float32), (0, 0), 2)
@@ -71,7 +71,7 @@ def draw_code(random: Generator) -> str:
     return "".join(random.choice(list(ALPHABET), LENGTH))
 
 
-def pick(pools: Mapping[str, Sequence[Any]], code: str, random: Generator) -> list[Any]:
+def pick(pools: Mapping[str, Any], code: str, random: Generator) -> list[Any]:
     """A glyph of each symbol of `code`."""
     return [pools[symbol][random.integers(len(pools[symbol]))] for symbol in code]
 

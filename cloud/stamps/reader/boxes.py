@@ -29,7 +29,7 @@ class Row:
     spans: tuple[tuple[float, float], ...]
     top: float
     bottom: float
-    to_picture: NDArray[np.float64]  # homography
+    to_picture: NDArray[Any]  # homography
 
 
 def find_row(ink: Floats) -> Row | None:
@@ -148,7 +148,7 @@ def _complete(flat: Floats, top: float, seen: list[tuple[float, float]]) -> tupl
     """All eight spans from those seen: the steps within pairs and between them repeat. None where they do not."""
     width = float(np.median([end - start for start, end in seen]))
     middles = np.array([(start + end) / 2 for start, end in seen])
-    inked = (flat[round(top + 0.15 * BOX) : round(top + 0.85 * BOX)] > 0.5).any(axis=0)
+    inked = flat[round(top + 0.15 * BOX) : round(top + 0.85 * BOX)].max(axis=0) > 0.5
     every = np.arange(LENGTH)
     # Box i lies at origin + i·step + (i // 2)·extra, and a little more by perspective.
     terms = np.stack([np.ones(LENGTH), every, every // 2, every**2], axis=1)[:, : 4 if len(seen) > 6 else 3]
@@ -186,8 +186,7 @@ def _erase(flat: Floats, quad: Points) -> None:
         along = (end - start) / max(float(np.linalg.norm(end - start)), 1) * thick
         points = [tuple(round(float(v)) for v in point) for point in (start - along + shift, end + along + shift)]
         cv2.line(line, points[0], points[1], 255, 2 * reach)
-        mask = line > 0
         axis = 1 if outward[0] else 0
         distance = 2 * reach + 1
         before, after = np.roll(flat, distance, axis=axis), np.roll(flat, -distance, axis=axis)
-        flat[mask] = np.minimum(np.minimum(before, after), flat)[mask]
+        np.minimum(flat, np.where(line > 0, np.minimum(before, after), flat), out=flat)

@@ -14,8 +14,9 @@ from cloud.stamps.reader.network import Floats
 from cloud.stamps.reader.picture import Colours, find_ink, open_picture
 from cloud.stamps.reader.segment import Corners, Segmentation, in_boxes, on_plain_paper
 
+FONT = cv2.FONT_HERSHEY_SIMPLEX
 GUESSES = 3  # a place
-LEAST_MARGIN = 0.5  # nats between the best and the second way to cut the line
+LEAST_MARGIN = 0.1  # nats between the best and the second way to part the line
 MOST_DOUBT = 0.97  # probability that a piece is no symbol
 
 
@@ -107,6 +108,7 @@ def annotate(picture: Picture) -> bytes:
             if probability < 0.005:
                 continue
             at = (x, y - round((6 + 26 * line) * size * 1.2) - 4)
-            cv2.putText(drawn, f"{symbol} {probability:.0%}", at, cv2.FONT_HERSHEY_SIMPLEX, 0.7 * size, colour, thick)
+            for ink, width in (((255, 255, 255), 3 * thick), (colour, thick)):  # a white rim: it may lie on writing
+                cv2.putText(drawn, f"{symbol} {probability:.0%}", at, FONT, 0.7 * size, ink, width, cv2.LINE_AA)
     _, encoded = cv2.imencode(".png", drawn)
     return encoded.tobytes()

@@ -30,6 +30,7 @@ CUT = 1.0  # nats against each side of a cut through a stroke
 JOINED = 1.5  # nats against two strokes beside each other as one symbol
 SAME = 0.7  # share of the ink of both by which two symbols count as the same
 MOST_LEFT_OVER = 0.4  # symbols' worth of ink that belongs to none of the eight
+MOST_OTHER = 0.0  # nats by which seven or nine symbols may be likelier, pairs not looked at
 PIECES_TOLD = 16  # rectangles shown where no eight symbols were found
 
 Mask = NDArray[np.bool_]
@@ -195,11 +196,11 @@ def _cut_line(ink: Floats, to_picture: NDArray[np.float64], judge: Judge) -> Seg
     gaps = GAP_WEIGHT * np.clip((left[None] - right[:, None]) / LINE, *GAPS)
     first, last = liked - lost[starts], lost[ends] - lost[-1]
 
-    def best(allowed: Mask) -> tuple[float, list[int]]:
-        """Viterbi: the best score of eight allowed runs in order, and which."""
+    def best(allowed: Mask, count: int = LENGTH, paired: bool = True) -> tuple[float, list[int]]:
+        """Viterbi: the best score of `count` allowed runs in order, and which."""
         scores, ways = np.where(allowed, first, -np.inf), []
-        for taken in range(1, LENGTH):
-            reached = scores[:, None] + steps + (gaps if taken % 2 == 0 else -gaps)
+        for taken in range(1, count):
+            reached = scores[:, None] + steps + paired * (gaps if taken % 2 == 0 else -gaps)
             ways.append(reached.argmax(axis=0))
             scores = np.where(allowed, reached.max(axis=0) + liked, -np.inf)
         path = [int(np.argmax(scores + last))]
@@ -207,13 +208,22 @@ def _cut_line(ink: Floats, to_picture: NDArray[np.float64], judge: Judge) -> Seg
             path.append(int(way[path[-1]]))
         return float((scores + last).max()), path[::-1]
 
-    score, path = best(np.ones(len(runs), bool))
+    everything = np.ones(len(runs), bool)
+    score, path = best(everything)
     if not np.isfinite(score):
         return nothing(seen)
     chosen = [runs[run] for run in path]
+    # As seven symbols, or as nine: where that is likelier, a symbol was left out or written twice.
+    eight = sum(liked[path]) - sum(
+        lost[b] - lost[a] for (_, a), (b, _) in pairwise([(0, 0), *chosen, (len(pieces), 0)])
+    )
+    others = max(best(everything, count, paired=False)[0] for count in (LENGTH - 1, LENGTH + 1))
+    if others > eight + MOST_OTHER:
+        return nothing(seen)
     ink_to = np.concatenate([[0], np.cumsum(areas)])
+    unused = [at for at in range(len(pieces)) if not any(start <= at < end for start, end in chosen)]
     left_over = 1 - sum(ink_to[end] - ink_to[start] for start, end in chosen) / ink_to[-1]
-    if LENGTH * left_over > MOST_LEFT_OVER:
+    if LENGTH * left_over > MOST_LEFT_OVER or any(boxes[at][3] > 0.6 * LINE for at in unused):
         return nothing(seen)
     other = -np.inf
     for start, end in chosen:  # the best way without this symbol, nor one that is nearly all of the same ink
