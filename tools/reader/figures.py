@@ -35,6 +35,21 @@ class Lattices:
     truth: tuple[str, ...]
 
 
+def calibrate(network: Network, glyphs: Floats, wanted: Any) -> Network:
+    """With the temperature of the least negative log-likelihood, each symbol weighing as much as another."""
+    logits = network.logits(glyphs)[:, :SYMBOLS]
+    weight = (1 / np.bincount(wanted))[wanted] / SYMBOLS
+
+    def nll(temperature: float) -> float:
+        scaled = logits / temperature
+        scaled = scaled - scaled.max(axis=1, keepdims=True)
+        true = scaled[np.arange(len(wanted)), wanted] - np.log(np.exp(scaled).sum(axis=1))
+        return float(-(weight * true).sum())
+
+    best = min(np.geomspace(0.4, 3, 120), key=nll)
+    return Network(network.weights, network.biases, float(best))
+
+
 def draw_lattices(network: Network, emnist: Emnist, part: Part, count: int, random: Generator) -> Lattices:
     """Random codes written with glyphs of a part, each read by itself."""
     glyphs, wanted = cut(emnist, part)

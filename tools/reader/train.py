@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from cloud.stamps.model import ALPHABET
 from cloud.stamps.reader.network import NO_SYMBOL, POOLED, SIDE, SYMBOLS, Floats, Network, save
-from tools.reader.data import FOLDED, SMALL, Emnist, Glyphs, Part, cut
+from tools.reader.data import FOLDED, SMALL, Emnist, Glyphs, Part
 from tools.reader.variation import french, no_symbol, vary
 
 CHANNELS = (16, 32, 64, 96, 128)  # of the convolutions
@@ -63,8 +63,10 @@ class Sampler:
         return french(symbol, glyph, random) if kind > 0.75 and symbol in "17" else glyph
 
 
-def train(emnist: Emnist, fonts: list[tuple[str, Glyphs]], steps: int, seed: int) -> tuple[Network, dict[str, Any]]:
-    """The trained, folded and calibrated network, and what its training was."""
+def train(
+    emnist: Emnist, fonts: list[tuple[str, Glyphs]], steps: int, seed: int, folder: Path
+) -> tuple[Network, dict[str, Any]]:
+    """The trained and folded network, and what its training was. Every 200 steps what is there goes to `folder`."""
     sampler = Sampler(emnist, fonts, seed)
     params = _fresh(jax.random.key(seed))
     schedule = optax.cosine_onecycle_schedule(steps, PEAK_RATE, pct_start=0.15)
@@ -91,26 +93,10 @@ def train(emnist: Emnist, fonts: list[tuple[str, Glyphs]], steps: int, seed: int
                 losses.append(float(loss))
                 progress.update(task, completed=number + 1, description=f"loss {np.mean(losses[-10:]):.3f}")
             if number % 200 == 199:  # so that what is trained so far can be looked at
-                save(fold(mean, sampler.batch(steps)[0]), Path("build") / "reader-so-far.npz")
+                save(fold(mean, sampler.batch(steps)[0]), folder / f"reader-{number + 1}.npz")
     seconds = time.monotonic() - began
     network = fold(mean, np.concatenate([sampler.batch(steps + i)[0] for i in range(32)]))
-    network = calibrate(network, *cut(emnist, Part.CALIBRATION))
     return network, {"seed": seed, "steps": steps, "batch": BATCH, "minutes": round(seconds / 60, 1)}
-
-
-def calibrate(network: Network, glyphs: Floats, wanted: Any) -> Network:
-    """With the temperature of the least negative log-likelihood, each symbol weighing as much as another."""
-    logits = network.logits(glyphs)[:, :SYMBOLS]
-    weight = (1 / np.bincount(wanted))[wanted] / SYMBOLS
-
-    def nll(temperature: float) -> float:
-        scaled = logits / temperature
-        scaled = scaled - scaled.max(axis=1, keepdims=True)
-        true = scaled[np.arange(len(wanted)), wanted] - np.log(np.exp(scaled).sum(axis=1))
-        return float(-(weight * true).sum())
-
-    best = min(np.geomspace(0.4, 3, 120), key=nll)
-    return Network(network.weights, network.biases, float(best))
 
 
 def reference(network: Network, glyphs: Floats) -> Floats:

@@ -12,6 +12,7 @@ from cloud.stamps.reader.network import Floats
 
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 50_000_000  # a handset's best camera; 150 MB once opened
+TOO_LARGE = f"the picture has too many pixels: send one of at most {MOST_PIXELS // 10**6} million"
 LEAST_SIDE = 24  # pixels: under it nobody reads eight symbols
 LONGEST = 1_600  # pixels that a picture is made smaller to
 SHORTEST = 700  # and larger to: thin strokes want room
@@ -32,9 +33,7 @@ def open_picture(data: bytes) -> Colours:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size  # from the header: nothing is unpacked yet
             if width * height > MOST_PIXELS:
-                raise Unreadable(
-                    f"the picture has {width} × {height} pixels: send one of at most {MOST_PIXELS // 10**6} million"
-                )
+                raise Unreadable(TOO_LARGE)
             if min(width, height) < LEAST_SIDE:
                 raise Unreadable(f"the picture has only {width} × {height} pixels: take it from nearer")
             image.draft("RGB", (2 * LONGEST, 2 * LONGEST))  # a large JPEG is unpacked at a half or a quarter
@@ -46,7 +45,9 @@ def open_picture(data: bytes) -> Colours:
             colours = np.asarray(upright.convert("RGB"))
     except Unreadable:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
+        raise Unreadable(TOO_LARGE) from None
+    except UnidentifiedImageError:
         raise Unreadable("this is no PNG, JPEG or WebP picture, or a broken one: send the photo itself") from None
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
         raise Unreadable(f"the picture is broken ({type(error).__name__}): take or send it again") from None

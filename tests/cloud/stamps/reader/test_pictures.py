@@ -111,13 +111,14 @@ def test_transparent_paper_is_white():
     assert read_picture(encoded(see_through)).lattice is not None
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked():
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+@pytest.mark.parametrize("side", [7_200, 60_000])
+def test_a_bomb_is_refused_before_it_is_unpacked(side: int):
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
     bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
     )
-    with pytest.raises(Unreadable, match="60000 × 60000 pixels"):
+    with pytest.raises(Unreadable, match="too many pixels"):
         open_picture(bomb)
 
 
