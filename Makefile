@@ -50,6 +50,7 @@ bench: setup-test ## Measure, each figure against a peer or a limit
 
 pictures: setup-test ## Make the pictures in docs/images again
 	@$(BIN)/python -m tests.browser.pictures
+	@$(BIN)/domino board life --chart docs/images/battery
 
 audit: setup-test ## Ask for known vulnerabilities of the pinned packages
 	@$(BIN)/pip-audit --requirement constraints.txt --disable-pip --no-deps --strict

@@ -18,14 +18,17 @@ import sqlalchemy as sa
 import structlog
 import uvicorn
 from sqlalchemy.exc import OperationalError
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import cloud.accounts.store as accounts
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
+from cloud.ingest.callbacks import PATH, Callbacks
 from cloud.ingest.keys import make_keys, read_keys
 from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet
 from cloud.ingest.receive import Limits
+from cloud.ingest.writer import Writer
 from cloud.live import Bell
 from cloud.pages import STATIC
 from cloud.secret import write_secret
@@ -87,8 +90,10 @@ def run(
         minter.wake()
 
     limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
-    inlet = Inlet(broker_url, engine, keys, limits=limits, registry=registry, committed=committed)
-    threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in (inlet, minter)]
+    writer = Writer(engine, keys, limits=limits, registry=registry, committed=committed)
+    inlet = Inlet(broker_url, writer, registry=registry)
+    parts = (inlet, writer, minter)
+    threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in parts]
     for thread in threads:
         thread.start()
     try:
@@ -97,7 +102,7 @@ def run(
             raise CannotStart(f"the broker does not answer: {_without_password(broker_url)}")
         beside = start_beside()
         checks = {
-            "database": lambda: not inlet.held_up and _answers(engine),
+            "database": lambda: not writer.held_up and _answers(engine),
             "broker": lambda: inlet.connected,
             **beside,
         }
@@ -109,7 +114,11 @@ def run(
             vendor=STATIC / "vendor",
         )
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, timeout_graceful_shutdown=STREAMS_END_S, server_header=False
+            _beside_callbacks(app, writer, settings),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=STREAMS_END_S,
+            server_header=False,
         )
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         ready = Ready(f"http://{host}:{listener.getsockname()[1]}")
@@ -119,11 +128,29 @@ def run(
         if server.missed:
             raise PartEnded(f"{server.missed} has ended by itself, and this service with it")
     finally:
-        for part in (inlet, minter):
+        for part in parts:
             part.stop()
         for thread in threads:
             thread.join()
         engine.dispose()
+
+
+def _beside_callbacks(pages: ASGIApp, writer: Writer, settings: Settings) -> ASGIApp:
+    """The callbacks' inlet, where there is a secret for it, in front of the pages and none of their machinery."""
+    if settings.callback_secret is None:
+        return pages
+    callbacks = Callbacks(
+        writer,
+        secret=settings.callback_secret.get_secret_value(),
+        networks=settings.callback_addresses,
+        renamed=settings.callback_fields,
+    )
+
+    async def divide(scope: Scope, receive: Receive, send: Send) -> None:
+        is_callback = scope["type"] == "http" and (scope["path"] + "/").startswith(f"{PATH}/")
+        await (callbacks if is_callback else pages)(scope, receive, send)
+
+    return divide
 
 
 class Minter:

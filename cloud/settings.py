@@ -4,12 +4,15 @@ The file is ``domino.toml`` in the data folder, or the one that DOMINO_SETTINGS 
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from cloud.ingest.sigfox import FIELDS
 
 FIRST_SIGN_IN = "first-sign-in.txt"  # in the data folder, mode 0600: the name and password made at the first start
 
@@ -32,6 +35,9 @@ class Settings(BaseSettings):
     uplinks_per_day: int = Field(140, ge=0)  # what Sigfox lets a device send; 0 = no limit
     downlinks_per_day: int = Field(4, ge=0)  # what Sigfox sends to a device
     stamp_pool: int = Field(2000, ge=0)  # codes kept minted ahead
+    callback_secret: SecretStr | None = None  # what a Sigfox contract's callbacks must show; without one none are taken
+    callback_addresses: list[IPvAnyNetwork] = []  # whence they may come; empty: from anywhere
+    callback_fields: dict[str, str] = {}  # what the callbacks' template calls a field, by our name for it
     log_format: str = Field("console", pattern="^(console|json)$")
 
     @field_validator("broker_url")
@@ -40,6 +46,20 @@ class Settings(BaseSettings):
         if url is not None and not _is_broker(url.get_secret_value()):
             raise ValueError("a broker is mqtt://[USER:PASSWORD@]HOST[:PORT], or mqtts://")
         return url
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _is_long(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not re.fullmatch(r"[0-9A-Za-z_.~-]{16,128}", secret.get_secret_value()):
+            raise ValueError("16 to 128 letters, digits and -_.~, as it may stand in a path: openssl rand -hex 16")
+        return secret
+
+    @field_validator("callback_fields")
+    @classmethod
+    def _are_known(cls, renamed: dict[str, str]) -> dict[str, str]:
+        if unknown := set(renamed) - set(FIELDS):
+            raise ValueError(f"no field {', '.join(sorted(unknown))}; there are {', '.join(FIELDS)}")
+        return renamed
 
     @property
     def database(self) -> str:

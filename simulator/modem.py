@@ -21,9 +21,9 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -38,6 +38,7 @@ from simulator.sigfox.frame import SEQUENCE_NUMBERS, Refused
 BETWEEN_REPLICAS_S = 0.5
 LISTENS_AFTER_S, LISTENS_FOR_S = 20.0, 25.0  # RC1, from the end of the last replica
 CONFIRMS_AFTER_S = 1.4  # at the earliest
+CONFIRMS_FOR_S = 3 * 1.76 + 2 * BETWEEN_REPLICAS_S  # 8 bytes, three times: as the firmware's own budget counts it
 BROKER_PATIENCE_S = 10.0  # never scaled: the broker's time is real
 MAX_LINE_BYTES = 64  # the longest command has 32
 TEST_KEY = bytes.fromhex("00112233445566778899AABBCCDDEEFF")  # Sigfox's public one, chosen by ATS410=1
@@ -46,8 +47,15 @@ OK, ERROR, NO_ANSWER = "OK", "ERROR", "ERR_SFX_ERR_SEND_FRAME_WAIT_TIMEOUT"
 
 SEND_BYTES = re.compile(r"AT\$SF=((?:[0-9A-Fa-f]{2}){1,12})(?:,([01]))?")
 SEND_BIT = re.compile(r"AT\$SB=([01])(?:,([01]))?")
+SEND = re.compile(f"{SEND_BYTES.pattern}|{SEND_BIT.pattern}")
 # How firmware versions tell of a downlink.
-RX_FORMS = {"plain": ("RX={}",), "plus": ("+RX={}",), "begin-end": ("+RX BEGIN", "+RX={}", "+RX END")}
+RX_FORMS = {
+    "plain": ("RX={}",),
+    "plus": ("+RX={}",),
+    "begin-end": ("+RX BEGIN", "+RX={}", "+RX END"),
+    "bare": ("+RX BEGIN", "{}", "+RX END"),
+}
+NOISE = b"\xff\x00\xa5noise\r\n\x80\r\n"
 
 
 class NoBroker(Exception):
@@ -64,10 +72,37 @@ class Air(Protocol):
         ...
 
 
+class HungUp(Exception):
+    """The modem lost its power in the middle of a word."""
+
+
 class Sleep(Enum):
     AWAKE = 0
     LIGHT = 1
     DEEP = 2
+
+
+class State(StrEnum):
+    """What takes its current."""
+
+    SLEEP = "sleep"
+    IDLE = "idle"
+    TX = "tx"
+    RX = "rx"
+
+
+class Fault(StrEnum):
+    """What may be wrong with a modem, or with the wire to it."""
+
+    NONE = "none"
+    SILENT = "silent"  # hears nothing, says nothing
+    GARBAGE = "garbage"  # noise in place of every answer
+    NOISY = "noisy"  # noise before every answer
+    REFUSES = "refuses"  # is told to send and does not
+    SENDS_SILENTLY = "sends-silently"  # sends, and says nothing of it
+    SENDS_GARBLED = "sends-garbled"  # sends, and says noise
+    WITHOUT_OK = "without-ok"  # of a message that asks for an answer tells only what came of it
+    CUT_OFF = "cut-off"  # loses its power in the middle of the last line about a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +141,28 @@ class Counter:
 class Modem:
     """It answers one command after another; what takes real time takes `scale` times as long."""
 
-    def __init__(self, chip: Chip, counter: Counter, air: Air, *, scale: float = 1.0, rx_form: str = "plain") -> None:
+    def __init__(
+        self,
+        chip: Chip,
+        counter: Counter,
+        air: Air,
+        *,
+        scale: float = 1.0,
+        rx_form: str = "plain",
+        fault: Fault = Fault.NONE,
+        on_state: Callable[[State], object] = lambda state: None,
+        sleep: Callable[[float], object] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`sleep` and `now`, in s, are its clock; `on_state` is told whenever what it takes changes."""
         self._chip = chip
         self._counter = counter
         self._air = air
         self._scale = scale
-        self._rx_form = RX_FORMS[rx_form]
+        self.rx_form = rx_form
+        self.fault = fault
+        self._on_state = on_state
+        self._pass, self._now = sleep, now
         self._has_test_key = False
         self._sleep = Sleep.AWAKE
         self._line = bytearray()
@@ -119,18 +170,48 @@ class Modem:
     def wake(self) -> None:
         """The wake pin."""
         self._sleep = Sleep.AWAKE
+        self._on_state(State.IDLE)
 
-    def take(self, byte: bytes) -> Iterator[str]:
-        """The answers to one byte from the UART, each as soon as it is due."""
+    def take(self, byte: bytes) -> Iterator[bytes]:
+        """The answers to one byte from the UART, each as soon as it is due. Raises HungUp."""
         if self._sleep is not Sleep.AWAKE:
             if byte == BREAK and self._sleep is Sleep.LIGHT:
                 self.wake()
         elif byte == END_OF_LINE:
             line, self._line = bytes(self._line), bytearray()
             if line:
-                yield from [ERROR] if len(line) > MAX_LINE_BYTES else self._obey(line.decode("latin-1"))
+                command = line.decode("latin-1")
+                answers = iter([ERROR]) if len(line) > MAX_LINE_BYTES else self._obey(command)
+                yield from self._speak(answers, is_sending=bool(SEND.fullmatch(command)))
         elif byte not in (BREAK, LINE_FEED) and len(self._line) <= MAX_LINE_BYTES:
             self._line += byte
+
+    def _speak(self, answers: Iterator[str], *, is_sending: bool) -> Iterator[bytes]:
+        """The answers as they go over the wire, spoilt by the fault."""
+        match self.fault:
+            case Fault.SILENT:
+                return
+            case Fault.REFUSES if is_sending:
+                answers = iter([ERROR])
+            case Fault.GARBAGE:
+                answers = iter([])
+                yield NOISE
+            case Fault.SENDS_GARBLED if is_sending:
+                yield from (NOISE for _ in answers)
+        for answer in answers:
+            said = answer.encode() + b"\r\n"
+            match self.fault:
+                case Fault.NOISY:
+                    yield NOISE + said
+                case Fault.SENDS_SILENTLY if is_sending:
+                    pass
+                case Fault.WITHOUT_OK if is_sending and answer == OK:
+                    pass
+                case Fault.CUT_OFF if is_sending and answer != OK:
+                    yield said[: len(said) // 2]
+                    raise HungUp
+                case _:
+                    yield said
 
     def _obey(self, command: str) -> Iterator[str]:
         match command:
@@ -150,8 +231,9 @@ class Modem:
                 self._has_test_key = command[-1] == "1"
                 yield OK
             case "AT$P=1" | "AT$P=2":
+                self._sleep = Sleep(int(command[-1]))  # before its OK, which nobody may be there to hear
+                self._on_state(State.SLEEP)
                 yield OK
-                self._sleep = Sleep(int(command[-1]))
             case _ if sent := SEND_BYTES.fullmatch(command):
                 yield from self._send(bytes.fromhex(sent[1]), asks_downlink=sent[2] == "1")
             case _ if sent := SEND_BIT.fullmatch(command):
@@ -163,7 +245,11 @@ class Modem:
         key = TEST_KEY if self._has_test_key else self._chip.key
         sent = uplink.Uplink(self._chip.device_id, self._counter.take(), payload, asks_downlink)
         replicas = uplink.encode(sent, key)
-        self._pause(sum(map(uplink.airtime_s, replicas)) + 2 * BETWEEN_REPLICAS_S)
+        for number, replica in enumerate(replicas):
+            if number:
+                self._spend(State.IDLE, BETWEEN_REPLICAS_S)
+            self._spend(State.TX, uplink.airtime_s(replica))
+        self._on_state(State.IDLE)
         try:
             self._air.radiate(b"".join(replicas))
         except NoBroker:
@@ -173,27 +259,32 @@ class Modem:
         if not asks_downlink:
             return
         answer = self._listen(sent, key)
+        self._on_state(State.IDLE)
         if answer is None:
             yield NO_ANSWER
             return
-        self._pause(CONFIRMS_AFTER_S)
-        self._counter.take()  # the confirmation's, of which only the gap in the numbers is modelled
-        for line in self._rx_form:
+        self._spend(State.IDLE, CONFIRMS_AFTER_S)
+        self._spend(State.TX, CONFIRMS_FOR_S)
+        self._on_state(State.IDLE)
+        self._counter.take()  # the confirmation's, of which only the time and the gap in the numbers are modelled
+        for line in RX_FORMS[self.rx_form]:
             yield line.format(answer.hex(" ").upper())
 
     def _listen(self, sent: uplink.Uplink, key: bytes) -> bytes | None:
         """The answer to `sent`; what else is on the air is noise."""
-        self._pause(LISTENS_AFTER_S)
-        ends_at = time.monotonic() + LISTENS_FOR_S * self._scale
-        while frame := self._air.hear(max(0.0, ends_at - time.monotonic())):
+        self._spend(State.IDLE, LISTENS_AFTER_S)
+        self._on_state(State.RX)
+        ends_at = self._now() + LISTENS_FOR_S * self._scale
+        while frame := self._air.hear(max(0.0, ends_at - self._now())):
             try:
                 return downlink.decode(frame, device_id=sent.device_id, seq=sent.seq, key=key).payload
             except Refused:
                 continue
         return None
 
-    def _pause(self, seconds: float) -> None:
-        time.sleep(seconds * self._scale)
+    def _spend(self, state: State, seconds: float) -> None:
+        self._on_state(state)
+        self._pass(seconds * self._scale)
 
 
 class MqttAir:
@@ -252,24 +343,23 @@ class MqttAir:
 
 
 def converse(modem: Modem, read: Callable[[], bytes], write: Callable[[bytes], object]) -> None:
-    """Until the other side hangs up."""
-    while data := read():
-        for byte in data:
-            for answer in modem.take(bytes([byte])):
-                write(f"{answer}\r\n".encode())
+    """Until either side hangs up."""
+    with suppress(HungUp):
+        while data := read():
+            for byte in data:
+                for said in modem.take(bytes([byte])):
+                    write(said)
 
 
-def serve_tcp(modem: Modem, port: int, on_ready: Callable[[object], None]) -> None:
-    """On 127.0.0.1, one conversation at a time; port 0 is a free one."""
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        on_ready(listener.getsockname()[1])
-        while True:
+def serve_tcp(modem: Modem, listener: socket.socket) -> None:
+    """One conversation at a time, until the listener is shut down."""
+    while True:
+        try:
             connection, _ = listener.accept()
-            with connection:
-                try:
-                    converse(modem, lambda: connection.recv(4096), connection.sendall)  # noqa: B023  ends in here
-                except OSError:
-                    continue  # hung up in the middle of a word
+        except OSError:
+            return
+        with connection, suppress(OSError):  # hung up in the middle of a word
+            converse(modem, lambda: connection.recv(4096), connection.sendall)  # noqa: B023  ends in here
 
 
 def serve_pty(modem: Modem, link: Path, on_ready: Callable[[object], None]) -> None:
@@ -305,6 +395,8 @@ def main() -> None:
     line.add_argument("--pty", type=Path, metavar="LINK", help="a link to make, to a pseudo-terminal")
     parser.add_argument("--scale", type=float, default=1.0, metavar="X", help="0.01: a hundred times as fast")
     parser.add_argument("--rx-form", choices=RX_FORMS, default="plain", help="how a downlink is told")
+    parser.add_argument("--fault", type=Fault, choices=list(Fault), default=Fault.NONE, help="what is wrong with it")
+    parser.add_argument("--states-fd", type=int, metavar="FD", help="a descriptor to tell its states to, one a line")
     parser.add_argument("--temperature-dc", type=int, default=215, metavar="N", help="tenths of a degree")
     parser.add_argument("--battery-mv", type=int, default=3300, metavar="N")
     options = parser.parse_args()
@@ -322,16 +414,31 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         with MqttAir(broker, chip.device_id) as air:
-            modem = Modem(chip, counter, air, scale=options.scale, rx_form=options.rx_form)
+            modem = Modem(
+                chip,
+                counter,
+                air,
+                scale=options.scale,
+                rx_form=options.rx_form,
+                fault=options.fault,
+                on_state=lambda state: tell_state(options.states_fd, state),
+            )
             signal.signal(signal.SIGUSR1, lambda *_: modem.wake())
             if options.pty:
                 serve_pty(modem, options.pty, on_ready)
             else:
-                serve_tcp(modem, options.tcp, on_ready)
+                with socket.create_server(("127.0.0.1", options.tcp)) as listener:
+                    on_ready(listener.getsockname()[1])
+                    serve_tcp(modem, listener)
     except (NoBroker, OSError) as error:
         sys.exit(f"modem: {error}")
     except KeyboardInterrupt:
         sys.exit()
+
+
+def tell_state(descriptor: int | None, state: State) -> None:
+    if descriptor is not None:
+        os.write(descriptor, f"{state}\n".encode())
 
 
 def on_ready(where: object) -> None:

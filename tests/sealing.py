@@ -38,6 +38,12 @@ def seal(
     return seal_body(bits, device=device, key=key, counter=counter, generation=generation)
 
 
+def opened(uplink: bytes, *, device: int, key: bytes, counter: int) -> int:
+    """The body's 24 bits; raises InvalidTag."""
+    nonce = b"\x00" + device.to_bytes(4, "big") + counter.to_bytes(4, "big") + bytes(4)
+    return int.from_bytes(AESCCM(key, tag_length=6).decrypt(nonce, uplink[3:], uplink[:1]), "big")
+
+
 def callback(device: int, data: bytes, *, ack: bool = True, seq: int = 1, time: int = 1_700_000_000) -> bytes:
     """The JSON that the network publishes for `data`."""
     said = {

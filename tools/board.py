@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +13,19 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from cloud.fleet.model import format_id
+from cloud.settings import Settings
 from simulator.board import control, vm
-from simulator.board.supervisor import Supervisor, parse_trace
-from tools import buttons
-from tools.children import InUse, locked
+from simulator.board.supervisor import ModemLine, Supervisor, parse_trace
+from simulator.keys import read_keys
+from simulator.modem import Fault
+from tools import buttons, children, life
+from tools.children import InUse, NotStarted, locked
 from tools.running import find_running
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json, settings
 
 app = typer.Typer(help="A board on the desk, for mpremote.", no_args_is_help=True)
+app.command("life")(life.command)
 Folder = Annotated[Path, typer.Argument(help="Where the board keeps its flash, and its port `tty`.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Tell the firmware's steps until it sleeps.")]
 SURROUNDINGS: dict[str, Any] = {field.name: field.type for field in fields(vm.Surroundings)}
@@ -34,8 +40,19 @@ def start(
             parser=buttons.device_id, metavar="ID", help="Provision it as this button of the fleet; else as it was."
         ),
     ] = None,
+    network_keys: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A Sigfox modem in place of Wi-Fi; the file that `domino serve` has."
+        ),
+    ] = None,
+    modem_scale: Annotated[
+        float, typer.Option(min=0, max=10, help="0.1: what takes a modem real time takes a tenth of it.")
+    ] = 1.0,
+    modem_fault: Annotated[Fault, typer.Option(help="What is wrong with the modem.")] = Fault.NONE,
     mqtt_port: Annotated[
-        int | None, typer.Option(help="The broker's port; default: the running `domino serve`'s. With --button.")
+        int | None,
+        typer.Option(help="The broker's port; default: the running `domino serve`'s. With --button or a modem."),
     ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
@@ -44,25 +61,59 @@ def start(
     """Put a battery into a board and serve it until Ctrl-C."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # its flash holds the key
     try:
-        with locked(folder):
+        with ExitStack() as parts:
+            parts.enter_context(locked(folder))
+            chosen = settings(data_dir=data_dir, database_url=database_url)
+            port = _broker_port(mqtt_port, chosen) if button is not None or network_keys else 0
             if button is not None:
-                _provision(folder, button, mqtt_port, data_dir, database_url)
-            board = Supervisor(folder, lambda line: None if as_json else console.print(line, style="dim", markup=False))
+                engine = open_database(data_dir, database_url)
+                buttons.open_board(engine, chosen, button, port, folder=folder, by_modem=bool(network_keys))
+            modem = None
+            if network_keys:
+                child = parts.enter_context(_modem(folder, network_keys, port, modem_scale, modem_fault))
+                modem = ModemLine(child.port, child.states)
+            supervisor = Supervisor(
+                folder, lambda line: None if as_json else console.print(line, style="dim", markup=False), modem
+            )
             for ending in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(ending, lambda *_: board.stop())
-            board.run(lambda: _tell_port(board, as_json))
+                signal.signal(ending, lambda *_: supervisor.stop())
+            supervisor.run(lambda: _tell_port(supervisor, as_json))
     except InUse as error:
         raise Failure(str(error).replace("data folder", "board's folder")) from None
+    except NotStarted as error:
+        raise Failure(str(error)) from None
 
 
-def _provision(
-    folder: Path, device: int, mqtt_port: int | None, data_dir: Path | None, database_url: str | None
-) -> None:
-    chosen = settings(data_dir=data_dir, database_url=database_url)
+def _broker_port(mqtt_port: int | None, chosen: Settings) -> int:
     port = mqtt_port or find_running(chosen.data_dir).mqtt_port
     if port is None:
         raise Failure("the running service uses a broker by URL: give its --mqtt-port", 2)
-    buttons.open_board(open_database(data_dir, database_url), chosen, device, port, folder=folder)
+    return port
+
+
+def _modem(
+    folder: Path, network_keys: Path, broker_port: int, scale: float, fault: Fault
+) -> AbstractContextManager[children.Modem]:
+    """The modem of the button that the board is."""
+    board = vm.Board(folder)
+    if not board.is_provisioned:
+        raise Failure("a modem is one button's: say which by --button", 2)
+    device = format_id(board.device_id)
+    try:
+        keys = read_keys(network_keys)
+    except ValueError as error:
+        raise Failure(str(error), 2) from None
+    if device not in keys:
+        raise Failure(f"{network_keys} has no key of {device}: add one, and start `domino serve` with it anew", 2)
+    return children.modem(
+        f"mqtt://127.0.0.1:{broker_port}",
+        device=device,
+        keys=network_keys,
+        counter=folder / "modem.counter",
+        log_file=folder / "modem.log",
+        scale=scale,
+        fault=fault,
+    )
 
 
 def _tell_port(board: Supervisor, as_json: bool) -> None:
@@ -168,7 +219,8 @@ def _ask(folder: Path, request: dict[str, Any], as_json: bool) -> None:
         print_json(answer | ({"steps": steps} if steps else {}))
         return
     for name, value in answer.items():
-        console.print(f"[dim]{name:14}[/] {escape(str(value))}")
+        told = ", ".join(f"{part} {mah}" for part, mah in value.items()) if isinstance(value, dict) else str(value)
+        console.print(f"[dim]{name:14}[/] {escape(told)}", soft_wrap=True)
 
 
 def _answers(folder: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -160,7 +160,13 @@ def press(
 
 
 def open_board(
-    engine: sa.Engine, chosen: Settings, device: int, mqtt_port: int, *, folder: Path | None = None
+    engine: sa.Engine,
+    chosen: Settings,
+    device: int,
+    mqtt_port: int,
+    *,
+    folder: Path | None = None,
+    by_modem: bool = False,
 ) -> Board:
     """The stand-in board of `device`, provisioned as flashing does it, in `folder` or the data folder.
 
@@ -174,7 +180,8 @@ def open_board(
     board = Board(folder or chosen.data_dir / "boards" / format_id(device))
     # Flashed anew each time, as the broker's port may have changed; its counter only ever goes up.
     used = max(button.last_counter, board.counter if board.is_provisioned else 0)
-    board.provision(button.id, key, button.key_generation, "127.0.0.1", mqtt_port, counter=used)
+    link = "wisol" if by_modem else "mqtt"
+    board.provision(button.id, key, button.key_generation, "127.0.0.1", mqtt_port, counter=used, link=link)
     return board
 
 

@@ -1,4 +1,4 @@
-"""The processes that `domino` starts: the broker and the radio model. They never outlive their parent.
+"""The processes that `domino` starts: the broker, the radio model, a modem. They never outlive their parent.
 
 A child gets SIGTERM at the end of its `with` block, and SIGKILL from the kernel when its parent dies in any other way
 (PR_SET_PDEATHSIG). The kernel takes the *thread* that started the child for its parent: enter these blocks in a thread
@@ -83,6 +83,12 @@ class Broker(Child):
         return f"mqtt://127.0.0.1:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Modem(Child):
+    port: int  # where its UART is heard
+    states: int  # the descriptor on which it tells its states
+
+
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
     """Keeps `data_dir` for this process, until the block or the process ends; raises InUse when another has it."""
@@ -135,6 +141,30 @@ def radio(broker_url: str, *, log_file: Path, **options: object) -> Iterator[Chi
 
     with started("the radio model", command, log_file, is_ready, environment=environment) as process:
         yield Child(process)
+
+
+@contextmanager
+def modem(
+    broker_url: str, *, device: str, keys: Path, counter: Path, log_file: Path, scale: float = 1.0, fault: str = "none"
+) -> Iterator[Modem]:
+    """The virtual modem of `device`, 8 hex digits, once it is on `broker_url` and listens."""
+    command = [sys.executable, "-m", "simulator.modem", "--device", device, "--keys", str(keys)]
+    command += ["--counter", str(counter), "--tcp", "0", "--scale", str(scale), "--fault", fault]
+    ports: list[int] = []
+
+    def is_ready(log: str) -> bool:
+        ports.extend(int(line.split()[1]) for line in log.splitlines() if line.startswith("ready "))
+        return bool(ports)
+
+    read, write = os.pipe()
+    try:
+        command += ["--states-fd", str(write)]
+        environment = {"DOMINO_BROKER_URL": broker_url}
+        with started("the modem", command, log_file, is_ready, pass_fds=[write], environment=environment) as process:
+            yield Modem(process, ports[0], read)
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 @contextmanager

@@ -118,6 +118,7 @@ def _fields(received: Received) -> dict[str, object]:
         "downlink_request": sent.asks_downlink,
         "payload": payload,
         "li": sent.length_indicator,
+        "auth_input": received.signed.hex(),
         "auth": received.auth.hex(),
         "crc16": received.crc.hex(),
     }

@@ -1,86 +1,57 @@
-"""The MQTT inlet: takes what has arrived as one batch, commits it, and only then acknowledges and answers.
+"""The MQTT inlet: hands what has arrived to the writer, and acknowledges and answers only what is committed.
 
 One thread with a loop of its own over paho's client, protocol 3.1.1, QoS 1, a persistent session and manual
 acknowledgement: the broker keeps every message until its batch is on disk, so a crash at any instant loses nothing,
-and the press log makes what comes again change nothing. There are no timers: under load the batches grow by themselves.
+and the press log makes what comes again change nothing. The next group is read once the last is written: two threads
+at work would wait for each other at every packet (the interpreter's lock). Only a slow writer is not waited for, and so
+the connection stays alive however slow the database is.
 """
 
+import contextlib
 import json
 import select
+import socket
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
-import sqlalchemy as sa
 import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from sqlalchemy.exc import OperationalError
+from prometheus_client import CollectorRegistry, Gauge
 
-from cloud.database import now as present
 from cloud.fleet.model import format_id
-from cloud.frames.model import Result
-from cloud.ingest.keys import Keys
-from cloud.ingest.receive import Limits, Message, Outcome, receive
+from cloud.ingest.receive import Message, Outcome
+from cloud.ingest.writer import MOST_IN_A_BATCH, Outcomes, Writer
 
 TOPIC = "sigfox/+/up"
-MOST_IN_A_BATCH = 1000  # beyond it a batch gains nothing and its first message waits longer
 WAIT_S = 1.0  # how long the loop sleeps when nothing comes; it wakes at once for a packet or a stop
 KEEPALIVE_S = 30
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}  # as registered with IANA
-RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to reach a broker or a database that is away
+RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to reach a broker that is away
 
 log = structlog.get_logger(__name__)
-
-
-class Metrics:
-    """What Prometheus is told of the inlet."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.frames = Counter("domino_frames", "Messages by their end", ["result"], registry=registry)
-        self.batch = Histogram(
-            "domino_batch_messages",
-            "Messages committed at once",
-            registry=registry,
-            buckets=(1, 3, 10, 30, 100, 300, 1000),
-        )
-        self.commit = Histogram("domino_commit_seconds", "From the first of a batch to its commit", registry=registry)
-        self.lag = Histogram(
-            "domino_lag_seconds",
-            "From heard by a station to kept",
-            registry=registry,
-            buckets=(0.1, 0.3, 1, 3, 10, 60, 600),
-        )
-        self.connected = Gauge("domino_broker_connected", "1 while the broker is reached", registry=registry)
-        for result in Result:
-            self.frames.labels(result.value)
 
 
 class Inlet:
     """Takes the network's messages from the broker at `url` until it is stopped. Run `run` in a thread."""
 
     def __init__(
-        self,
-        url: str,
-        engine: sa.Engine,
-        keys: Keys,
-        *,
-        limits: Limits,
-        registry: CollectorRegistry,
-        committed: Callable[[], None],
-        client_id: str = "domino-ingest",
+        self, url: str, writer: Writer, *, registry: CollectorRegistry, client_id: str = "domino-ingest"
     ) -> None:
         self._url = urlsplit(url)
-        self._engine, self._keys, self._limits = engine, keys, limits
-        self._metrics = Metrics(registry)
-        self._committed = committed
+        self._writer = writer
+        self._gauge = Gauge("domino_broker_connected", "1 while the broker is reached", registry=registry)
         self._arrived: list[paho.MQTTMessage] = []
+        self._in_hand = False  # whether the writer has a group of ours
+        self._written: deque[tuple[int, list[paho.MQTTMessage], Outcomes]] = deque()
+        self._connection = 0  # they are counted: packet ids of an earlier one are others
+        self._wakes, self._woken = socket.socketpair()
+        self._wakes.setblocking(False)
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
-        self._held_up = threading.Event()
         self._client = self._make_client(client_id)
 
     @property
@@ -88,19 +59,15 @@ class Inlet:
         """Whether the broker has granted the subscription and the connection stands."""
         return self._subscribed.is_set()
 
-    @property
-    def held_up(self) -> bool:
-        """Whether a batch waits for a database that refuses it: full, read-only, locked or away."""
-        return self._held_up.is_set()
-
     def wait_connected(self, timeout_s: float) -> bool:
         return self._subscribed.wait(timeout_s)
 
     def stop(self) -> None:
         self._stopping.set()
+        self._wake()
 
     def run(self) -> None:
-        """The loop: read what has arrived, keep it, acknowledge and answer it."""
+        """The loop: read what has arrived, hand it over, acknowledge and answer what was written."""
         tries = 0  # since a batch was kept: a broker that takes us only to drop us is not called without a pause
         while not self._stopping.is_set():
             if self._client.socket() is None:
@@ -111,17 +78,25 @@ class Inlet:
                 continue
             try:
                 self._read_packets()
-                if self._arrived:
-                    self._keep()
-                    tries = 0
+                while self._written:
+                    connection, arrived, outcomes = self._written.popleft()
+                    if connection == self._connection:  # else it comes again
+                        self._acknowledge(arrived, outcomes)
+                        tries = 0
+                if self._arrived and not self._in_hand:
+                    self._hand_over()
             except Exception:
                 log.exception("inlet met a bug; it connects anew, and what it had comes again")
                 self._client.disconnect()
         self._client.disconnect()
-        self._metrics.connected.set(0)
+        self._gauge.set(0)
+        self._wakes.close()
+        self._woken.close()
 
     def _connect(self) -> None:
+        self._connection += 1
         self._arrived.clear()  # not acknowledged, so the broker sends it again
+        self._in_hand = False
         try:
             self._client.connect(
                 self._url.hostname or "127.0.0.1", self._url.port or DEFAULT_PORTS[self._url.scheme], KEEPALIVE_S
@@ -130,73 +105,53 @@ class Inlet:
             log.warning("broker away", broker=self._url.hostname, port=self._url.port, error=str(error))
 
     def _read_packets(self) -> None:
-        """Wait for a packet, then drain what is readable."""
+        """Wait for a packet or the writer, then drain what is readable."""
         client = self._client
         sock = client.socket()
         if sock is None:
             return
+        if self._in_hand and self._is_woken_within(WAIT_S):
+            return
         wants_write = [sock] if client.want_write() else []
+        has_room = len(self._arrived) < MOST_IN_A_BATCH
         # TLS may have decrypted more than was read: that much no select tells of.
-        wait_s = 0 if getattr(sock, "pending", int)() else WAIT_S
-        ready, writable, _ = select.select([sock], wants_write, [], wait_s)
-        readable = ready or not wait_s
+        wait_s = 0 if self._in_hand or (has_room and getattr(sock, "pending", int)()) else WAIT_S
+        wants_read = [self._woken, sock] if has_room else [self._woken]
+        readable, writable, _ = select.select(wants_read, wants_write, [], wait_s)
         if writable:
             client.loop_write()
-        while readable and len(self._arrived) < MOST_IN_A_BATCH and client.socket() is sock:
+        while (readable or not wait_s) and len(self._arrived) < MOST_IN_A_BATCH and client.socket() is sock:
             before = len(self._arrived)
             client.loop_read()
             if len(self._arrived) == before:
                 break  # another kind of packet, or nothing left
         client.loop_misc()
 
-    def _keep(self) -> None:
-        """Commit what has arrived, then acknowledge and answer it."""
-        arrived, self._arrived = self._arrived, []
-        batch = [Message("mqtt", _device(message), bytes(message.payload)) for message in arrived]
-        started = time.perf_counter()
-        outcomes = self._commit(batch)
-        if outcomes is None:
-            return  # stopping: nothing was committed, nothing is acknowledged
-        self._metrics.batch.observe(len(batch))
-        self._metrics.commit.observe(time.perf_counter() - started)
+    def _hand_over(self) -> None:
+        arrived, self._arrived = self._arrived[:MOST_IN_A_BATCH], self._arrived[MOST_IN_A_BATCH:]
+        connection = self._connection
+
+        def written(outcomes: Outcomes) -> None:
+            self._written.append((connection, arrived, outcomes))
+            self._wake()
+
+        self._in_hand = True
+        self._writer.put([Message("mqtt", _device(one), bytes(one.payload)) for one in arrived], written)
+
+    def _is_woken_within(self, wait_s: float) -> bool:
+        ready, _, _ = select.select([self._woken], [], [], wait_s)
+        return bool(ready and self._woken.recv(4096))
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # it has been woken often enough, or has ended
+            self._wakes.send(b"\0")
+
+    def _acknowledge(self, arrived: Sequence[paho.MQTTMessage], outcomes: Outcomes) -> None:
+        self._in_hand = False
         for message, outcome in zip(arrived, outcomes, strict=True):
             if outcome is not None:
                 self._client.ack(message.mid, message.qos)
                 self._answer(outcome)
-                self._count(outcome)
-        self._committed()
-
-    def _commit(self, batch: Sequence[Message]) -> list[Outcome | None] | None:
-        """The outcome of each message once all are on disk; None for one that met a bug, which is not acknowledged."""
-        tries = 0
-        while not self._stopping.is_set():
-            try:
-                with self._engine.begin() as conn:
-                    outcomes = receive(conn, batch, keys=self._keys, limits=self._limits, now=present())
-                self._held_up.clear()
-                return list(outcomes)
-            except OperationalError as error:
-                # Locked, full or away. The same batch again: the messages are here, and nothing of them was kept.
-                self._held_up.set()
-                log.error("database refused a batch", messages=len(batch), error=str(error.orig))
-                self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
-                tries += 1
-            except Exception:
-                if len(batch) == 1:
-                    log.exception("message not taken in", device=batch[0].device, size=len(batch[0].payload))
-                    return [None]
-                return self._commit_singly(batch)
-        return None
-
-    def _commit_singly(self, batch: Sequence[Message]) -> list[Outcome | None] | None:
-        """One by one, so that the message that broke the batch holds up no other."""
-        outcomes: list[Outcome | None] = []
-        for message in batch:
-            one = self._commit([message])
-            if one is None:
-                return None
-            outcomes += one
-        return outcomes
 
     def _answer(self, outcome: Outcome) -> None:
         if outcome.downlink is None or outcome.reception is None:
@@ -204,12 +159,6 @@ class Inlet:
         device = format_id(outcome.reception.device)
         body = json.dumps({"device": device, "downlinkData": outcome.downlink.hex()})
         self._client.publish(f"sigfox/{device}/down", body, qos=1)
-
-    def _count(self, outcome: Outcome) -> None:
-        self._metrics.frames.labels(outcome.result.value).inc()
-        if outcome.result is Result.ACCEPTED and outcome.reception and outcome.reception.heard_at:
-            lag = present() - outcome.reception.heard_at
-            self._metrics.lag.observe(max(lag.total_seconds(), 0))
 
     def _make_client(self, client_id: str) -> paho.Client:
         client = paho.Client(
@@ -240,12 +189,12 @@ class Inlet:
                 client.disconnect()
                 return
             self._subscribed.set()
-            self._metrics.connected.set(1)
+            self._gauge.set(1)
             log.info("listening", topic=TOPIC, broker=self._url.hostname, port=self._url.port)
 
         def on_disconnect(*_: object) -> None:
             self._subscribed.clear()
-            self._metrics.connected.set(0)
+            self._gauge.set(0)
             if not self._stopping.is_set():
                 log.warning("broker lost")
 

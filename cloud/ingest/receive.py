@@ -5,8 +5,8 @@ When that is committed the messages may be acknowledged and the answers sent, ne
 named result that is stored; what is wrong with one disturbs no other.
 """
 
-from collections.abc import Container, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -29,11 +29,12 @@ COPY_TIME = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What an inlet hands over: the payload as it came, and the device that its topic or path names."""
+    """What an inlet hands over: the payload as it came, and the device that its topic names, if it has one."""
 
     carrier: str
-    device: str
+    device: str | None
     payload: bytes
+    renamed: Mapping[str, str] = field(default_factory=dict)  # a field map of the callbacks: see ingest.sigfox
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def receive(
 
 def _read(message: Message) -> Reception | Rejected:
     try:
-        return read_callback(message.payload, message.device)
+        return read_callback(message.payload, message.device, message.renamed)
     except Rejected as rejected:
         return rejected
 
@@ -322,7 +323,7 @@ def _row(message: Message, outcome: Outcome, now: datetime) -> dict[str, object]
 def _claimed_device(message: Message) -> int | None:
     """The device that the topic names, of a message that could not be read: its button's page shows it too."""
     try:
-        return parse_id(message.device)
+        return None if message.device is None else parse_id(message.device)
     except ValueError:
         return None
 

@@ -1,24 +1,46 @@
-"""What a Sigfox callback says of a message, read as it really comes: numbers as strings, ids in any case, gaps.
+"""What a Sigfox callback says of a message, read as it really comes.
 
-Only the device and its data are needed; a side field that cannot be read is left out and never costs a press.
+Whoever has a contract writes the body's template himself: names and types are free, in JSON, as a form or as a query
+string; ids come in any case and without their zeros, numbers and truth as strings, fields are missing. Names that are
+usual are known; others are told by a field map. Only the device and its data are needed; a side field that cannot be
+read is left out and never costs a press.
 """
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 from cloud.fleet.model import format_id, parse_id
 from cloud.frames.model import Copy, Result
 from cloud.ingest.uplink import Rejected
 
 SIZE_LIMIT = 65_536  # bytes; a callback has a few hundred
+MOST_FIELDS = 200  # of a form; a callback has a dozen
 MOST_COPIES = 32  # stations kept of one message
-LINK_QUALITIES = ("limit", "average", "good", "excellent")
+LINK_QUALITIES = ("limit", "average", "good", "excellent")  # and, where they come as numbers, 0 to 3
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+FIRST_MILLISECONDS = 100_000_000_000  # seconds would be in the year 5138; the REST API's version 2 counts milliseconds
+# What we call a field, and by which names it usually comes, the first that is there.
+FIELDS: dict[str, tuple[str, ...]] = {
+    "device": ("device", "deviceId", "id"),
+    "data": ("data", "payload"),
+    "time": ("time", "timestamp"),
+    "seqNumber": ("seqNumber", "seq", "sequenceNumber"),
+    "station": ("station", "bsId"),
+    "rssi": ("rssi",),
+    "lqi": ("lqi", "linkQuality"),
+    "ack": ("ack",),
+    "duplicates": ("duplicates",),
+}
+USUAL: Mapping[str, str] = {}  # a field map that renames nothing
 _STATION = re.compile(r"[0-9A-Za-z_.-]{1,32}")
+# RC1: what the network itself reads from the best station's RSSI and how many heard it; the SNR says nothing here.
+_STRONG_DBM, _WEAK_DBM, _WELL_HEARD = -122, -135, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +48,7 @@ class Reception:
     """A message as the network heard it: unverified."""
 
     device: int
+    named: str  # the device as the network wrote it: the name that an answer to it bears
     data: bytes
     heard_at: datetime | None
     seq_number: int | None
@@ -34,31 +57,76 @@ class Reception:
     copies: tuple[Copy, ...]
 
 
-def read_callback(payload: bytes, device: str) -> Reception:
-    """The reception in a callback's JSON, which came on the topic of `device`; raises `Rejected` (malformed)."""
-    topic_device = _device(device)
+def read_callback(payload: bytes, device: str | None = None, renamed: Mapping[str, str] = USUAL) -> Reception:
+    """The reception in a callback; raises `Rejected` (malformed).
+
+    `device` is what its topic names, and then it need not be in the callback, nor may it be another there. `renamed`
+    is a field map: what we call a field (a key of FIELDS), and what these callbacks call it.
+    """
+    topic = None if device is None else _id(device)
     if len(payload) > SIZE_LIMIT:
         raise Rejected(Result.MALFORMED, f"{len(payload)} bytes; a callback has at most {SIZE_LIMIT}")
+    said = _fields(payload)
+
+    def field(name: str) -> Any:
+        names = (renamed[name],) if name in renamed else FIELDS[name]
+        return next((said[known] for known in names if known in said), None)
+
+    copies = _copies(field("duplicates"), field("station"), field("rssi"))
+    named = field("device")
+    return Reception(
+        device=_device(named, topic),
+        named=str(device if named is None else named),
+        data=_data(field("data")),
+        heard_at=_time(field("time")),
+        seq_number=_whole(field("seqNumber"), 0, 0xFFFF),
+        listens=field("ack") in (True, "true", "True", 1, "1"),
+        lqi=_quality(field("lqi")) or link_quality(copies),
+        copies=copies,
+    )
+
+
+def link_quality(copies: tuple[Copy, ...]) -> str | None:
+    """By the network's own rule for RC1, of copies that are sorted best first; None where nobody says who heard it."""
+    if not copies:
+        return None
+    best, is_well_heard = copies[0].rssi, len(copies) >= _WELL_HEARD
+    if best < _WEAK_DBM:
+        return "limit"
+    if best <= _STRONG_DBM:
+        return "good" if is_well_heard else "average"
+    return "excellent" if is_well_heard else "good"
+
+
+def _fields(payload: bytes) -> dict[str, Any]:
+    """A JSON object's fields, or those of a form or query string."""
+    text = payload.strip()
+    if b"=" in text and text[:1] not in (b"{", b"["):
+        try:
+            return dict(parse_qsl(text.decode("ascii"), max_num_fields=MOST_FIELDS))
+        except ValueError:
+            raise Rejected(Result.MALFORMED, "neither JSON nor a form") from None
     try:
         said = json.loads(payload)
     except (ValueError, RecursionError):
         raise Rejected(Result.MALFORMED, "not JSON") from None
     if not isinstance(said, dict):
         raise Rejected(Result.MALFORMED, f"JSON, but {type(said).__name__} instead of an object")
-    if "device" in said and _device(said["device"]) != topic_device:
-        raise Rejected(Result.MALFORMED, f"topic of {format_id(topic_device)}, device {_quote(said['device'])}")
-    return Reception(
-        device=topic_device,
-        data=_data(said.get("data")),
-        heard_at=_time(said.get("time")),
-        seq_number=_whole(said.get("seqNumber"), 0, 0xFFFF),
-        listens=said.get("ack") in (True, "true", 1, "1"),
-        lqi=next((q for q in LINK_QUALITIES if q == str(said.get("lqi")).lower()), None),
-        copies=_copies(said),
-    )
+    return said
 
 
-def _device(said: Any) -> int:
+def _device(said: Any, topic: int | None) -> int:
+    if said is None:
+        if topic is None:
+            raise Rejected(Result.MALFORMED, "no device")
+        return topic
+    device = _id(said)
+    if topic is not None and topic != device:
+        raise Rejected(Result.MALFORMED, f"topic of {format_id(topic)}, device {_quote(said)}")
+    return device
+
+
+def _id(said: Any) -> int:
     try:
         return parse_id(str(said))
     except ValueError:
@@ -76,16 +144,29 @@ def _data(said: Any) -> bytes:
 
 def _time(said: Any) -> datetime | None:
     seconds = _number(said)
+    if seconds is not None and seconds >= FIRST_MILLISECONDS:
+        seconds /= 1000
     if seconds is None or not EARLIEST.timestamp() <= seconds <= LATEST.timestamp():
         return None
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _copies(said: dict[str, Any]) -> tuple[Copy, ...]:
+def _quality(said: Any) -> str | None:
+    number = _whole(said, 0, len(LINK_QUALITIES) - 1)
+    if number is not None:
+        return LINK_QUALITIES[number]
+    return next((quality for quality in LINK_QUALITIES if quality == str(said).lower()), None)
+
+
+def _copies(listed: Any, station: Any, rssi: Any) -> tuple[Copy, ...]:
     """What each station heard, best first; of a callback that does not list them, the one it names."""
-    listed = said.get("duplicates")
+    if isinstance(listed, str):  # a form has it as text
+        try:
+            listed = json.loads(listed)
+        except (ValueError, RecursionError):
+            listed = None
     if not isinstance(listed, list) or not listed:
-        listed = [{"bsId": said.get("station"), "rssi": said.get("rssi"), "nbRep": 1}]
+        listed = [{"bsId": station, "rssi": rssi, "nbRep": 1}]
     copies = [
         Copy(station, rssi, _whole(one.get("nbRep"), 1, 3) or 1)
         for one in listed[:MOST_COPIES]

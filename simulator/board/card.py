@@ -17,13 +17,14 @@ LIGHTS = (
     ("cancelled", "Your request is taken back."),
     ("unclaimed", "Nobody has claimed this button: use its claim code."),
     ("refused", "No pickup from here: see your account."),
-    ("state", "Then flashes: 0 nothing open, 1 confirm it, 2 confirmed, 3 today, 4 collected, 5 not collected."),
+    ("state", "Then 1 confirm it, 2 confirmed, 3 today, 4 collected, 5 failed."),
     ("sent-not-confirmed", "Sent, no answer yet: see your account."),
     ("not-sent", "No link: kept, and tried again for a day."),
+    ("not-kept", "Too much waits: this press does not count."),
     ("unprovisioned", "This button has no key."),
 )
 MM_A_SECOND = 14
-ROW_MM = 8
+ROW_MM = 7
 WIDTH_MM, HEIGHT_MM = 148, 105  # A6
 
 

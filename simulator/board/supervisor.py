@@ -22,7 +22,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ ROM_SAYS = {
     vm.WDT_RESET: "rst:0x7 (TG0WDT_SYS_RESET)",
     vm.DEEPSLEEP_RESET: "rst:0x5 (DEEPSLEEP_RESET)",
 }
+OUTSIDE = ("key", "modem")  # events that are not the firmware's doing
 RESETS = {"reset": vm.HARD_RESET, "watchdog": vm.WDT_RESET}  # by the last line of the trace
 
 
@@ -64,7 +65,8 @@ class State(StrEnum):
 class Machine:
     """One VM from its start to its end, and the socket that stands for its UART."""
 
-    def __init__(self, folder: Path, *, with_main: bool) -> None:
+    def __init__(self, folder: Path, *, with_main: bool, speed: int) -> None:
+        self._speed = speed
         self.console, theirs = socket.socketpair()  # no terminal: its modes would drop what is typed ahead
         self.console.setblocking(False)
         self.started_at = time.monotonic()
@@ -81,6 +83,7 @@ class Machine:
                     "MICROPYPATH": f"{vm.STAND_INS}:.frozen",
                     "DOMINO_BOARD": str(folder),
                     "DOMINO_BOARD_MAIN": str(int(with_main)),
+                    "TZ": "UTC0",  # an ESP32 knows no other
                     "PATH": os.environ.get("PATH", os.defpath),
                 },
                 stdin=theirs.fileno(),
@@ -90,8 +93,8 @@ class Machine:
 
     @property
     def ms(self) -> int:
-        """Since its reset."""
-        return round((time.monotonic() - self.started_at) * 1000)
+        """Since its reset, by its own clock."""
+        return round((time.monotonic() - self.started_at) * 1000 * self._speed)
 
     @property
     def is_running(self) -> bool:
@@ -162,18 +165,33 @@ class Machine:
         self.console.close()
 
 
+@dataclass(frozen=True, slots=True)
+class ModemLine:
+    """To a virtual modem: where its UART is heard, and a descriptor on which it tells its states, one a line."""
+
+    port: int
+    states: int
+
+
 class Supervisor:
     """The board in `folder`. `run` serves it until `stop`, which may be called from a signal handler."""
 
-    def __init__(self, folder: Path, on_line: Callable[[str], object] = lambda line: None) -> None:
+    def __init__(
+        self, folder: Path, on_line: Callable[[str], object] = lambda line: None, modem: ModemLine | None = None
+    ) -> None:
         self._board = vm.Board(folder)
         self.folder = folder.absolute()
         self._on_line = on_line
         self._recall_surroundings()
+        self._modem = modem
+        self._modem_is = self._modem_was = "idle" if modem else None  # now, and at the last reset
+        if modem:
+            self._board.surroundings = replace(self._board.surroundings, modem_port=modem.port)
         self.state = State.OFF
         self._machine: Machine | None = None
         self._wake_on: list[list[int]] = []
         self._asleep_since = 0.0
+        self._speed = 1  # of its clock, since its last start
         self._key_is_down = False
         self._after_light: list[tuple[int, bool]] = []
         self._lives = 0
@@ -201,6 +219,8 @@ class Supervisor:
         try:
             self._selector.register(self._line, selectors.EVENT_READ, self._on_typed)
             self._selector.register(listening, selectors.EVENT_READ, lambda: self._on_caller(listening))
+            if self._modem:
+                self._selector.register(self._modem.states, selectors.EVENT_READ, self._on_modem)
             self._start(vm.PWRON_RESET)
             ready()
             while not self._is_stopped:
@@ -260,8 +280,8 @@ class Supervisor:
     # The life of a VM
 
     def _start(self, cause: int, wake_reason: int = 0, *, with_main: bool = True) -> Machine:
-        if self.state is State.ASLEEP:
-            self._use += energy.asleep(self._asleep_ms())
+        self._count_sleep()
+        self._modem_was = self._modem_is
         self._lives += 1
         # A soft reset runs no ROM and loads nothing from flash.
         surroundings = self._board.surroundings
@@ -273,7 +293,8 @@ class Supervisor:
         if not is_soft:
             self._line.write(ROM_SAYS[cause].encode() + b"\r\n")
         self._trace_start = (self.folder / "trace.jsonl").stat().st_size
-        machine = self._machine = Machine(self.folder, with_main=with_main)
+        self._speed = surroundings.speed
+        machine = self._machine = Machine(self.folder, with_main=with_main, speed=self._speed)
         self.state = State.RUNNING
         self._selector.register(machine.console, selectors.EVENT_READ, lambda: self._on_console(machine))
         return machine
@@ -313,12 +334,13 @@ class Supervisor:
         self._selector.unregister(machine.console)
         is_raw, awake_ms = machine.is_raw, machine.ms
         machine.reap()
+        self._outrun(awake_ms)
         self._console_line = b""
         trace = self._trace_of_life()
-        last = next((event for event in reversed(trace) if event["kind"] != "key"), {"kind": "", "ms": 0})
+        last = next((event for event in reversed(trace) if event["kind"] not in OUTSIDE), {"kind": "", "ms": 0})
         cut, self._cut = self._cut, ""
         why = cut or last["kind"]
-        self._last_use = energy.awake(trace, last["ms"] if why == "sleep" else awake_ms)
+        self._last_use = energy.awake(trace, last["ms"] if why == "sleep" else awake_ms, self._modem_was)
         self._use += self._last_use
         self._add_to_trace(awake_ms, "used", charge_mah=round(self._last_use.charge_mah, 6))
         if why == "sleep":
@@ -333,12 +355,16 @@ class Supervisor:
             if is_raw:
                 anew.type(TO_RAW)
 
+    def _outrun(self, ms: int) -> None:
+        """Its clock has run that far, and ours only a part of it."""
+        self._board.let_pass(ms / 1000 * (1 - 1 / self._speed))
+
     def _fall_asleep(self, sleep: dict[str, Any]) -> None:
         self.state, self._asleep_since = State.ASLEEP, time.monotonic()
         self._wake_on = sleep["wake_on"]
         life = self._lives
         if sleep["for_ms"]:
-            self._after(sleep["for_ms"] / 1000, lambda: self._wake_by_timer(life))
+            self._after(sleep["for_ms"] / 1000 / self._speed, lambda: self._wake_by_timer(life))
         self._dismiss_followers()
         self._wake_by_key()  # one that is still down wakes it at once
 
@@ -351,14 +377,20 @@ class Supervisor:
             self._start(vm.DEEPSLEEP_RESET, vm.KEY_WAKE)
 
     def _lose_power(self) -> None:
-        if self.state is State.ASLEEP:
-            self._use += energy.asleep(self._asleep_ms())
+        self._count_sleep()
         self.state = State.OFF
         self._board.empty_rtc()
         self._dismiss_followers()
 
+    def _count_sleep(self) -> None:
+        """What it has used asleep until now."""
+        if self.state is State.ASLEEP:
+            self._use += energy.asleep(self._asleep_ms(), self._modem_is)
+            self._outrun(self._asleep_ms())
+            self._asleep_since = time.monotonic()
+
     def _asleep_ms(self) -> int:
-        return round((time.monotonic() - self._asleep_since) * 1000)
+        return round((time.monotonic() - self._asleep_since) * 1000 * self._speed)
 
     # What is done to it from outside
 
@@ -367,6 +399,17 @@ class Supervisor:
         if typed and self._machine:
             self._machine.type(typed)
         self._line.flush()
+
+    def _on_modem(self) -> None:
+        assert self._modem
+        told = os.read(self._modem.states, 4096)
+        if not told:
+            self._selector.unregister(self._modem.states)  # it has ended
+        for state in told.decode().split():  # a line is written whole
+            self._count_sleep()
+            self._modem_is = state
+            if self._machine:
+                self._add_to_trace(self._machine.ms, "modem", state=state)
 
     def _move_key(self, is_down: bool) -> None:
         self._key_is_down = is_down
@@ -381,7 +424,7 @@ class Supervisor:
         events = vm.finger(clicks, hold_ms, light_ms=0)
         first, self._after_light = events[:2], list(events[2:])
         for at_ms, is_down in first:
-            self._after(at_ms / 1000, lambda is_down=is_down: self._move_key(is_down))
+            self._after(at_ms / 1000 / self._speed, lambda is_down=is_down: self._move_key(is_down))
         if self.state is State.RUNNING:
             self._see_light()
         elif self._after_light:
@@ -390,7 +433,7 @@ class Supervisor:
     def _see_light(self) -> None:
         clicks, self._after_light = self._after_light, []
         for at_ms, is_down in clicks:
-            self._after(at_ms / 1000, lambda is_down=is_down: self._move_key(is_down))
+            self._after(at_ms / 1000 / self._speed, lambda is_down=is_down: self._move_key(is_down))
 
     def _cut_power(self) -> None:
         if self._machine:
@@ -476,9 +519,9 @@ class Supervisor:
     def _status(self) -> dict[str, Any]:
         use, sleeping = self._use, self.state is State.ASLEEP
         if self._machine:
-            use += energy.awake(self._trace_of_life(), self._machine.ms)
+            use += energy.awake(self._trace_of_life(), self._machine.ms, self._modem_was)
         elif sleeping:
-            use += energy.asleep(self._asleep_ms())
+            use += energy.asleep(self._asleep_ms(), self._modem_is)
         return {
             "state": self.state,
             "port": str(self.port),
@@ -489,6 +532,7 @@ class Supervisor:
             "charge_mah": round(use.charge_mah, 6),
             "last_wake_mah": round(self._last_use.charge_mah, 6),
             "last_wake_ms": self._last_use.ms,
+            "last_wake_parts_mah": {part: round(mah, 6) for part, mah in self._last_use.parts.items() if mah > 1e-6},
         }
 
     def _say(self, answer: dict[str, Any]) -> None:

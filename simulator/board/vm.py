@@ -85,7 +85,9 @@ class Surroundings:
     battery_mv: int = 3000
     temperature_c: int = 20
     boot_ms: int = 150  # silicon takes 50 to 400 ms to reach main.py; the first click may be over by then
-    wifi_delay_ms: int = 50
+    wifi_delay_ms: int = 50  # to join an access point on a known channel
+    wifi_scan_ms: int = 0  # to look at all channels
+    dhcp_ms: int = 0  # to be given an address
     wifi_status: int = WIFI_CONNECTED  # or an error, or WIFI_CONNECTING for one that never answers
     access_point: str = "02d0314e0001"  # its BSSID
     channel: int = 6
@@ -121,10 +123,12 @@ class Board:
         counter: int = 0,
         ssid: str = "letterbox",
         password: str = "",
+        link: str = "mqtt",
     ) -> None:
         """Write a new button's flash; `counter` is the last one used. The same button anew keeps what it has kept."""
         _check_identity(device_id, key, generation, counter)
-        blobs = {"key": key, "ssid": ssid.encode(), "psk": password.encode(), "host": broker_host.encode()}
+        texts = {"ssid": ssid, "psk": password, "host": broker_host, "link": link}
+        blobs = {"key": key, **{name: text.encode() for name, text in texts.items()}}
         numbers = {"id": device_id, "gen": generation, "ctr": counter, "port": broker_port}
         flash = {name: ["blob", value.hex()] for name, value in blobs.items()}
         flash |= {name: ["i32", _signed(value)] for name, value in numbers.items()}
@@ -150,6 +154,10 @@ class Board:
             return "ctr" in self.flash
         except (OSError, KeyError):
             return False
+
+    @property
+    def device_id(self) -> int:
+        return self.flash["id"][1] & 0xFFFFFFFF
 
     @property
     def counter(self) -> int:
@@ -338,10 +346,10 @@ def open_downlinks(answers: Sequence[Mapping[str, Any]]) -> list[tuple[str | Non
     return [(status, argument) for status, argument in _ask_codec(answers)]
 
 
-def run_on_vm(script: Path, given: str) -> str:
+def run_on_vm(script: Path, given: str, *, heap: str = HEAP) -> str:
     """What a MicroPython script prints when the firmware's modules are on its path and it reads `given`."""
     done = subprocess.run(
-        command(script), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
+        command(script, heap=heap), env=_environment(), input=given, capture_output=True, text=True, timeout=TIME_OUT_S
     )
     if done.returncode:
         raise BoardError(f"{script.name} failed on the VM: {(done.stdout + done.stderr).strip()}")

@@ -89,9 +89,14 @@ class Received:
     crc: bytes
 
     @property
+    def signed(self) -> bytes:
+        """What the auth is made over: from LI to the end of the payload."""
+        return _signed(self.uplink)
+
+    @property
     def packet(self) -> bytes:
         """What the three replicas of one message have in common."""
-        return _signed(self.uplink) + self.auth + self.crc
+        return self.signed + self.auth + self.crc
 
 
 def encode(uplink: Uplink, key: bytes) -> tuple[bytes, bytes, bytes]:
@@ -138,7 +143,6 @@ def airtime_s(frame: bytes) -> float:
 
 
 def _signed(uplink: Uplink) -> bytes:
-    """What the auth is made over: from LI to the end of the payload."""
     flags = uplink.length_indicator << LI_SHIFT | uplink.asks_downlink * ASKS_DOWNLINK | uplink.seq
     payload = b"" if isinstance(uplink.payload, bool) else uplink.payload
     return flags.to_bytes(2, "big") + uplink.device_id.to_bytes(4, "little") + payload

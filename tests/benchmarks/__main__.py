@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +17,8 @@ from tests.benchmarks.measure import Benchmark, Row, measure
 
 BUILD = Path(__file__).parents[2] / "build" / "bench"
 P99 = (0.5, 0.99)
+UPLINK_BY_MQTT = partial(firmware.prepare_uplink_heap, link="mqtt", bare="bare socket")
+UPLINK_BY_MODEM = partial(firmware.prepare_uplink_heap, link="wisol", bare="bare uart")
 
 BENCHMARKS = (
     Benchmark("ingest", "messages/s", ingest.prepare, count=3000, short_count=3, rounds=7),
@@ -26,6 +29,10 @@ BENCHMARKS = (
     Benchmark("press", "ms", firmware.prepare_press, count=1, short_count=1, rounds=7),
     Benchmark("press, its link", "ms", firmware.prepare_link, count=1, short_count=1, rounds=7),
     Benchmark("press, its memory", "KiB", firmware.prepare_heap, count=1, short_count=1, rounds=3),
+    Benchmark("press by modem, its memory", "KiB", firmware.prepare_modem_heap, count=1, short_count=1, rounds=3),
+    Benchmark("uplink by MQTT, its heap", "KiB", UPLINK_BY_MQTT, count=1, short_count=1, rounds=3),
+    Benchmark("uplink by modem, its heap", "KiB", UPLINK_BY_MODEM, count=1, short_count=1, rounds=3),
+    Benchmark("firmware, its size", "KiB", firmware.prepare_size, count=1, short_count=1, rounds=1),
     Benchmark("live page, calm", "ms", page.prepare_calm, count=50, short_count=2, rounds=6, quantiles=P99),
     Benchmark("live page, busy", "ms", page.prepare_busy, count=50, short_count=2, rounds=4, quantiles=P99),
 )

@@ -17,8 +17,8 @@ from cloud import database
 from cloud.accounts.store import accounts
 from cloud.frames.model import Result
 from cloud.ingest.keys import Keys
-from cloud.ingest.mqtt import MOST_IN_A_BATCH
 from cloud.ingest.receive import Limits, Message, receive
+from cloud.ingest.writer import MOST_IN_A_BATCH
 from tests.benchmarks.measure import Role, Way, rate
 from tests.sealing import callback, seal
 

@@ -11,22 +11,19 @@ from prometheus_client import CollectorRegistry
 
 from cloud.frames.model import Result
 from cloud.ingest.mqtt import TOPIC, Inlet
-from cloud.ingest.receive import Limits
+from cloud.ingest.receive import Limits, Message, Outcome
+from cloud.ingest.writer import Writer
 from tests.benchmarks import wire
 from tests.benchmarks.ingest import KEYS, Fleets, presses
 from tests.benchmarks.measure import Role, Way, rate
 from tools import children
 
 
-class Acknowledger(Inlet):
-    """The inlet's own connection and loop, which acknowledges and does nothing else."""
+class Acknowledger(Writer):
+    """Calls everything committed, and keeps nothing."""
 
-    def _keep(self) -> None:
-        arrived, self._arrived = self._arrived, []
-        for message in arrived:
-            self._client.ack(message.mid, message.qos)
-        self._metrics.frames.labels(Result.ACCEPTED).inc(len(arrived))
-        self._committed()
+    def _commit(self, batch: Sequence[Message]) -> list[Outcome | None] | None:
+        return [Outcome(Result.ACCEPTED, "") for _ in batch]
 
 
 @contextmanager
@@ -34,7 +31,7 @@ def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
     fleets = Fleets(folder, count)
     burst = wire.publishes((f"sigfox/{m.device}/up".encode(), m.payload) for m in presses(count))
 
-    def inlet(kind: type[Inlet]) -> list[float]:
+    def inlet(kind: type[Writer]) -> list[float]:
         with new_broker(folder) as broker, fleets.fresh() as engine:
             with listening(kind, broker.url, engine):
                 pass  # the session exists from now on, and the broker keeps what comes for it
@@ -51,7 +48,7 @@ def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
                 return rate(count, lambda: wire.drain(end.enter_context(wire.connect(broker.port, b"limit")), count))
 
     yield (
-        Way(Role.OURS, "inlet, into SQLite", lambda: inlet(Inlet)),
+        Way(Role.OURS, "inlet, into SQLite", lambda: inlet(Writer)),
         Way(Role.PEER, "the inlet's loop, only acknowledging", lambda: inlet(Acknowledger)),
         Way(Role.LIMIT, "a bare socket, only acknowledging", bare),
     )
@@ -65,21 +62,25 @@ def new_broker(folder: Path) -> Iterator[children.Broker]:
 
 
 @contextmanager
-def listening(kind: type[Inlet], url: str, engine: sa.Engine) -> Iterator[Callable[[int], None]]:
+def listening(kind: type[Writer], url: str, engine: sa.Engine) -> Iterator[Callable[[int], None]]:
     """An inlet at work; gives what waits until it has committed and acknowledged so many."""
     registry, more = CollectorRegistry(), threading.Event()
-    inlet = kind(url, engine, KEYS, limits=Limits(), registry=registry, committed=more.set)
+    writer = kind(engine, KEYS, limits=Limits(), registry=registry, committed=more.set)
+    inlet = Inlet(url, writer, registry=registry)
 
     def wait(count: int) -> None:
         while (registry.get_sample_value("domino_frames_total", {"result": Result.ACCEPTED}) or 0) < count:
             assert more.wait(wire.PATIENCE_S), "the inlet takes nothing in any more"
             more.clear()
 
-    thread = threading.Thread(target=inlet.run)
-    thread.start()
+    threads = [threading.Thread(target=part.run) for part in (inlet, writer)]
+    for thread in threads:
+        thread.start()
     try:
         assert inlet.wait_connected(wire.PATIENCE_S), "the inlet does not reach its broker"
         yield wait
     finally:
-        inlet.stop()
-        thread.join()
+        for part in (inlet, writer):
+            part.stop()
+        for thread in threads:
+            thread.join()

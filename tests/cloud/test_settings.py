@@ -69,3 +69,18 @@ def test_urls_that_may_carry_a_password_do_not_show():
     assert "hunter2" in found.database
     assert "hunter" not in repr(found)
     assert "hunter" not in str(found.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"callback_secret": "short"}, "16 to 128"),
+        ({"callback_secret": "with/a slash in the middle"}, "16 to 128"),
+        ({"callback_addresses": ["not an address"]}, "callback_addresses"),
+        ({"callback_fields": {"battery": "b"}}, "no field battery; there are device, data"),
+    ],
+)
+def test_settings_of_callbacks_are_checked_and_the_secret_is_not_repeated(tmp_path, given, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        load(data_dir=tmp_path, **given)
+    assert "slash" not in str(caught.value)

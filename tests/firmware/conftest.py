@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.board.vm import Board, Surroundings
+from tests import sealing
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/wire-format.json").read_text())
 DEVICE_ID = 0x0012AB34
@@ -93,5 +94,4 @@ def sealed_answer(counter: int, status: int, argument: int = 0) -> bytes:
 
 def opened_uplink(counter: int, uplink: bytes) -> int:
     """The body's 24 bits; raises InvalidTag."""
-    nonce = b"\x00" + DEVICE_ID.to_bytes(4, "big") + counter.to_bytes(4, "big") + bytes(4)
-    return int.from_bytes(AESCCM(KEY, tag_length=6).decrypt(nonce, uplink[3:], uplink[:1]), "big")
+    return sealing.opened(uplink, device=DEVICE_ID, key=KEY, counter=counter)

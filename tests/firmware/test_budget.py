@@ -43,3 +43,21 @@ def test_heartbeats_leave_room_for_presses():
     assert (len(uplinks), len(answers)) == (120, 1)
     uplinks, _ = sent(SIGFOX, 60, 60, is_heartbeat=True)
     assert len(uplinks) < 5
+
+
+def test_the_windows_open_again_when_the_first_message_leaves_them_and_not_before():
+    """5 % later by the board's clock, which may err so much."""
+    every_s, day_s, hour_s = 60, DAY_S * 21 // 20, HOUR_S * 21 // 20
+    uplinks, answers = sent(WIFI, every_s, day_s // every_s + 5)
+    first = list(range(0, 140 * every_s, every_s))
+    again = list(range(day_s, day_s + 5 * every_s, every_s))
+    assert (uplinks, answers) == (first + again, first[:4] + again[:4])
+    uplinks, _ = sent((6_240, 0), every_s, hour_s // every_s + 2)
+    assert uplinks == [0, 60, 120, 180, 240, hour_s, hour_s + 60]  # five of 6.24 s, and a sixth would be 37.4 s
+
+
+def test_air_time_is_used_to_the_very_end_and_no_further():
+    assert len(sent((36_000, 0), 60, 60)[0]) == 1
+    assert sent((36_001, 0), 60, 60)[0] == []
+    assert len(sent((18_000, 0), 60, 60)[0]) == 2
+    assert len(sent((18_001, 0), 60, 60)[0]) == 1

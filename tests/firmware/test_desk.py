@@ -1,5 +1,6 @@
 """A board on the desk under the real mpremote: files, prompt, resets, sleep, power, the firmware from its flash."""
 
+import datetime
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 from simulator.board import energy, vm
 from tests.end_to_end.service import domino
 from tests.firmware.conftest import DEVICE_ID, KEY, Cloud, opened_uplink, sealed_answer
-from tests.firmware.desk import FIRMWARE, Desk, desk
+from tests.firmware.desk import FIRMWARE, PATIENCE_S, Desk, desk
 
 SLEEP_UNTIL_PRESSED = "import esp32, machine; esp32.wake_on_ext0(machine.Pin(4), 0); machine.deepsleep()"
 WRITE_FILE = "with open('file', 'w') as file: file.write('kept')"
@@ -131,7 +132,7 @@ def test_what_nobody_reads_is_lost_and_holds_nobody_up(empty: Desk, tmp_path: Pa
 
 def test_a_sleeping_board_makes_mpremote_fail_and_a_press_lets_it_in(empty: Desk):
     empty.mpremote("exec", "--no-follow", SLEEP_UNTIL_PRESSED)
-    failed = empty.try_mpremote("exec", "print(1)")
+    failed = empty.try_mpremote("exec", "print(1)")  # gives up by itself, well within our patience
     assert failed.returncode != 0
     assert "could not enter raw repl" in failed.stderr
     assert empty.ask("state")["state"] == "asleep"
@@ -148,6 +149,37 @@ def test_a_timer_wakes_it_and_rtc_memory_outlives_sleep_but_no_power_cut(empty: 
     assert empty.mpremote("resume", "exec", recall) == f"{vm.TIMER_WAKE} b'kept'\n"
     empty.cut_power()
     assert empty.mpremote("resume", "exec", recall) == "0 b''\n"
+
+
+def test_its_clock_is_read_and_set_and_lost_with_the_battery(empty: Desk):
+    assert empty.mpremote("rtc").startswith("(2000, 1, 1, 5, 0, 0, ")
+    empty.mpremote("rtc", "--set")
+    told = empty.mpremote("exec", "import time; print('%d-%02d-%02dT%02d:%02d:%02d' % time.localtime()[:6])")
+    set_to = datetime.datetime.fromisoformat(told.strip()).astimezone()  # mpremote gives it this machine's local time
+    assert abs(set_to.timestamp() - time.time()) < PATIENCE_S
+    assert empty.mpremote("exec", "import time; print(time.mktime(time.localtime()) - time.time())") == "0\n"
+    empty.cut_power()
+    assert empty.mpremote("rtc").startswith("(2000, 1, 1, 5, 0, 0, ")
+
+
+def test_a_package_is_installed_from_a_folder_and_removed(empty: Desk, tmp_path: Path):
+    (tmp_path / "thing.py").write_text("answer = 42")
+    (tmp_path / "package.json").write_text('{"urls": [["thing/thing.py", "thing.py"]], "version": "1"}')
+    empty.mpremote("mip", "install", str(tmp_path / "package.json"))
+    assert empty.mpremote("exec", "from thing.thing import answer; print(answer)") == "42\n"
+    assert "thing.py" in empty.mpremote(
+        "fs", "rm", "-r", ":lib", "+", "fs", "cp", str(tmp_path / "thing.py"), ":", "+", "fs", "ls"
+    )
+
+
+def test_a_faster_clock_is_faster_awake_and_asleep(empty: Desk):
+    empty.command("state", "speed=20")
+    empty.cut_power()
+    empty.mpremote("exec", "--no-follow", "import machine; machine.deepsleep(20_000)")
+    empty.wait_for_start(4)  # by power twice, by mpremote, by its timer
+    clock_s = int(empty.mpremote("resume", "exec", "import time; print(time.time())"))
+    (slept,) = [event for event in empty.trace("--all") if event["kind"] == "sleep"]
+    assert clock_s >= 20 + slept["ms"] // 1000
 
 
 def test_a_power_cut_takes_uncommitted_nvs_and_nothing_else(empty: Desk):

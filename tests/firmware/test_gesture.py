@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from simulator.board import vm
 
@@ -63,3 +65,33 @@ def test_every_gesture_ends_whatever_the_key_does():
         for over, _, _, age_ms in play([(start, 5, moves, 300) for start in (True, False)]):
             assert over
             assert age_ms <= 20_000
+
+
+moves = st.lists(st.tuples(st.sampled_from((UP, DOWN)), st.integers(1, 3_000)), min_size=1, max_size=12)
+
+
+@settings(max_examples=10, phases=(Phase.explicit, Phase.generate))  # an example is a VM's start
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from((1, 3, 5)), moves), min_size=20, max_size=40))
+def test_whatever_the_key_does_it_means_one_of_four_things(traces: list):
+    games = [[start, step_ms, [*played, (UP, 20_000)], 1] for start, step_ms, played in traces]
+    for over, kind, parcels, age_ms in play(games):
+        assert over
+        assert age_ms <= 20_000
+        assert (kind == "pickup" and 1 <= parcels <= 7) or (kind in ("cancel", "ask", None) and parcels == 0)
+
+
+@settings(max_examples=10, phases=(Phase.explicit, Phase.generate))
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 15), st.booleans()), min_size=20, max_size=40))
+def test_bounce_on_any_edge_changes_no_meaning(fingers: list):
+    """Contacts that open and close for up to 15 ms after each edge."""
+    clean, bouncing = [], []
+    for more, bounce_ms, holds in fingers:
+        edges = [*clicks(more), (UP, 200), (DOWN, 1_700 if holds else 100), *END]
+        clean.append([False, 1, edges, 1])
+        shaken = [
+            (level, ms)
+            for at, for_ms in edges
+            for level, ms in ((at, 1), (1 - at, bounce_ms // 2), (at, 1), (1 - at, bounce_ms // 3), (at, for_ms))
+        ]
+        bouncing.append([False, 1, [move for move in shaken if move[1]], 1])
+    assert [told[:3] for told in play(bouncing)] == [told[:3] for told in play(clean)]

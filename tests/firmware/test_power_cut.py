@@ -72,6 +72,7 @@ def test_a_power_cut_at_any_packet_sends_the_same_bytes_again(board: Board, clou
     published: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         board.provision(DEVICE_ID, KEY, 0, "127.0.0.1", server.getsockname()[1], counter=1)
+        board.wake(wake_reason=0)  # the battery was in before
         thread = threading.Thread(target=serve_until, args=(server, board, last_packet, published))
         thread.start()
         cut = board.wake(board.clicks())

@@ -1,57 +1,64 @@
-"""The button with a Sigfox modem in place of Wi-Fi."""
+"""The button with a Sigfox modem in place of Wi-Fi: the virtual one, with its faults."""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from simulator.board import vm
-from simulator.board.vm import Board
+from simulator.board.vm import Board, Wake
+from simulator.modem import RX_FORMS, Fault, Modem
 from tests.firmware.conftest import DEVICE_ID, KEY, sealed_answer
-from tests.firmware.modem import Modem
+from tests.firmware.modem import Ether, modem_on
 
-OK = b"OK\r\n"
 DEADLINE_MS = 110_000 + 12_000  # of the link, and what lights and a finger take
-ANSWER = sealed_answer(2, 1).hex(" ").upper().encode()
-NO_ANSWER = b"ERR_SFX_ERR_SEND_FRAME_WAIT_TIMEOUT\r\n"
 
 
 @pytest.fixture
-def modem() -> Iterator[Modem]:
-    modem = Modem({"AT": OK})
-    yield modem
-    modem.close()
+def ether() -> Ether:
+    return Ether()
 
 
 @pytest.fixture
-def board(tmp_path, modem) -> Board:
-    board = Board(tmp_path / "board", vm.Surroundings(speed=8, modem_port=modem.port))
-    board.provision(DEVICE_ID, KEY, 0, "", 0, counter=1)
-    board.flash = board.flash | {"link": ["blob", b"wisol".hex()]}
-    return board
+def modem_and_board(tmp_path: Path, ether: Ether) -> Iterator[tuple[Modem, Board]]:
+    with modem_on(ether, tmp_path) as (modem, port):
+        board = Board(tmp_path / "board", vm.Surroundings(speed=8, modem_port=port))
+        board.provision(DEVICE_ID, KEY, 0, "", 0, counter=1, link="wisol")
+        yield modem, board
+
+
+@pytest.fixture
+def modem(modem_and_board: tuple[Modem, Board]) -> Modem:
+    return modem_and_board[0]
+
+
+@pytest.fixture
+def board(modem_and_board: tuple[Modem, Board]) -> Board:
+    return modem_and_board[1]
+
+
+def told(wake: Wake) -> bytes:
+    """What the firmware said to the modem."""
+    return b"".join(bytes.fromhex(event["sent"]) for event in wake.trace if event["kind"] == "uart")
 
 
 @pytest.mark.parametrize(
-    "said",
-    [
-        OK + b"RX=" + ANSWER + b"\r\n",
-        OK + b"\r\n+RX=" + ANSWER + b"\r\n",
-        OK + b"+RX BEGIN\r\n" + ANSWER + b"\r\n+RX END\r\n",
-        b"RX=" + ANSWER.replace(b" ", b"") + b"\r\n" + OK,
-        b"\xff\x00noise\r\n" + OK + b"\x80\r\nRX=" + ANSWER + b"\r\n",
-    ],
-    ids=["RX=", "+RX=", "+RX BEGIN", "before its OK", "amid noise"],
+    ("rx_form", "fault"),
+    [*((form, Fault.NONE) for form in RX_FORMS), ("plain", Fault.NOISY), ("plus", Fault.WITHOUT_OK)],
 )
-def test_a_press_goes_out_by_the_modem_and_its_answer_comes_back(board: Board, modem: Modem, said: bytes):
-    modem.answers["AT$SF="] = said
+def test_a_press_goes_out_by_the_modem_and_its_answer_comes_back(board, modem, ether, rx_form, fault):
+    modem.rx_form, modem.fault = rx_form, fault
+    ether.answer = lambda _: sealed_answer(2, 1)
     wake = board.wake(board.clicks())
     assert (wake.value("link"), wake.value("light"), wake.slept) == ("radiated", "accepted", True)
-    assert modem.heard == ["break AT", f"AT$SF={wake.value('uplink')},1", "AT$P=1"]
+    assert told(wake) == f"\0AT\rAT$SF={wake.value('uplink')},1\rAT$P=1\r".encode()
+    assert [payload.hex() for payload in ether.payloads] == [wake.value("uplink")]
 
 
-@pytest.mark.parametrize("said", [OK + NO_ANSWER, NO_ANSWER], ids=["OK first", "without OK"])
-def test_a_window_that_closed_in_silence_means_sent_and_is_never_sent_again(board: Board, modem: Modem, said: bytes):
-    modem.answers["AT$SF="] = said
+@pytest.mark.parametrize("fault", [Fault.NONE, Fault.WITHOUT_OK])
+def test_a_window_that_closed_in_silence_means_sent_and_is_never_sent_again(board, modem, fault):
+    modem.fault = fault
     wake = board.wake(board.clicks())
     assert (wake.value("link"), wake.value("light")) == ("radiated", "sent-not-confirmed")
     assert board.flash["kept"] == ["blob", "0000"]
@@ -60,47 +67,61 @@ def test_a_window_that_closed_in_silence_means_sent_and_is_never_sent_again(boar
 
 
 @pytest.mark.parametrize(
-    ("answers", "why"),
+    ("fault", "why"),
     [
-        ({}, "failed modem: silent"),
-        ({"AT": b"\xa5\x5a" * 200 + b"\r\nwhat?\r\n"}, "failed modem: silent"),
-        ({"AT": OK, "AT$SF=": b""}, "failed modem: no answer"),
-        ({"AT": OK, "AT$SF=": b"garbage\r\n" * 50}, "failed modem: no answer"),
-        ({"AT": OK, "AT$SF=": b"ERR_PARSE\r\n"}, "failed modem: ERR_PARSE"),
+        (Fault.SILENT, "failed modem: silent"),
+        (Fault.GARBAGE, "failed modem: silent"),
+        (Fault.SENDS_SILENTLY, "failed modem: no answer"),
+        (Fault.SENDS_GARBLED, "failed modem: no answer"),
+        (Fault.REFUSES, "failed modem: ERROR"),
     ],
-    ids=["is not there", "babbles", "falls silent", "answers garbage", "refuses"],
 )
-def test_a_modem_that_is_none_ends_asleep_in_time_with_the_press_kept(board: Board, modem: Modem, answers, why):
-    modem.answers = answers
+def test_a_modem_that_is_none_ends_asleep_in_time_with_the_press_kept(board, modem, ether, fault, why):
+    modem.fault = fault
     wake = board.wake(board.clicks())
     assert (wake.value("link"), wake.value("light"), wake.slept) == (why, "not-sent", True)
     assert wake.trace[-1]["ms"] < DEADLINE_MS
     kept = board.flash["kept"][1]
-    modem.answers = {"AT": OK}
+    modem.fault = Fault.NONE
     board.let_pass(1000)
     again = board.wake()
     assert again.value("link") == "radiated"
     assert again.value("uplink") == wake.value("uplink") or wake.value("uplink") == ""
     assert again.value("uplink") in kept
+    assert {payload.hex() for payload in ether.payloads} == {again.value("uplink")}
 
 
-def test_an_hour_has_air_time_for_three_answered_messages_and_presses_wait_for_more(board: Board, modem: Modem):
+def test_a_wire_that_leads_nowhere_is_a_silent_modem(board):
+    board.surroundings = replace(board.surroundings, modem_port=1)
+    wake = board.wake(board.clicks())
+    assert (wake.value("link"), wake.value("light"), wake.slept) == ("failed modem: silent", "not-sent", True)
+    assert wake.value("uplink") in board.flash["kept"][1]
+
+
+def test_a_modem_that_dies_in_the_middle_of_the_answer_has_sent_and_confirmed_nothing(board, modem, ether):
+    modem.fault = Fault.CUT_OFF
+    ether.answer = lambda _: sealed_answer(2, 1)
+    wake = board.wake(board.clicks())
+    assert (wake.value("link"), wake.value("light"), wake.slept) == ("radiated", "sent-not-confirmed", True)
+    assert wake.trace[-1]["ms"] < DEADLINE_MS
+    assert board.flash["kept"] == ["blob", "0000"]
+
+
+def test_an_hour_has_air_time_for_three_answered_messages_and_presses_wait_for_more(board, modem, ether):
     """36 s: 11.5 s an answered message at the most, 6.2 s one that is not."""
-    modem.answers["AT$SF="] = OK + NO_ANSWER
     links = [board.wake(board.clicks()).value("link") for _ in range(4)]
     assert links == ["radiated"] * 3 + ["failed budget: no more for now"]
     board.let_pass(3_800)
     assert board.wake().value("link") == "radiated"
-    asked = [command for command in modem.heard if command.startswith("AT$SF=")]
-    assert [command.endswith(",1") for command in asked] == [True, True, True, False]
+    assert ether.asked == [True, True, True, False]
 
 
-def test_a_power_cut_at_any_word_to_the_modem_sends_the_same_bytes_again(board: Board, modem: Modem):
-    modem.answers["AT$SF="] = OK + NO_ANSWER
+def test_a_power_cut_at_any_word_to_the_modem_sends_the_same_bytes_again(board, modem, ether):
+    board.wake(wake_reason=0)  # the battery was in before
     whole = board.surroundings
     board.surroundings = replace(whole, power_cut="after uart_write")
     cut = board.wake(board.clicks())
     assert cut.exit is vm.Exit.POWER_CUT
     board.surroundings = whole
     board.wake(reset_cause=vm.PWRON_RESET)
-    assert next(command for command in modem.heard if command.startswith("AT$SF=")) == f"AT$SF={cut.value('uplink')}"
+    assert ether.payloads[0].hex() == cut.value("uplink")

@@ -15,7 +15,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.modem import ERROR, MAX_LINE_BYTES, NO_ANSWER, OK, TEST_KEY, Chip, Counter, Modem, NoBroker
+from simulator.modem import (
+    ERROR,
+    MAX_LINE_BYTES,
+    NO_ANSWER,
+    NOISE,
+    OK,
+    TEST_KEY,
+    Chip,
+    Counter,
+    Fault,
+    Modem,
+    NoBroker,
+    State,
+    converse,
+)
 from simulator.sigfox import downlink
 from simulator.sigfox.uplink import Auth, Received, decode
 from tests.mqtt import PATIENCE_S, Subscriber, publish
@@ -69,7 +83,7 @@ def make_modem(counter: Counter, air: Ether, rx_form: str = "plain") -> Modem:
 
 def say(modem: Modem, text: str | bytes) -> list[str]:
     data = text.encode() if isinstance(text, str) else text
-    return [answer for byte in data for answer in modem.take(bytes([byte]))]
+    return b"".join(said for byte in data for said in modem.take(bytes([byte]))).decode().split("\r\n")[:-1]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +186,50 @@ def test_asleep_only_a_break_wakes_it_and_in_deep_sleep_only_the_pin(counter: Co
     assert say(modem, b"AT$P=2\r\0AT\r") == [OK]
     modem.wake()
     assert say(modem, "AT\r") == [OK]
+
+
+def test_it_tells_what_it_does_for_as_long_as_sigfox_takes(counter: Counter) -> None:
+    clock, told = [0.0], []
+    modem = Modem(
+        Chip(DEVICE_ID, KEY),
+        counter,
+        Ether(answering),
+        on_state=lambda state: told.append((round(clock[0], 2), state)),
+        sleep=lambda seconds: clock.append(clock.pop() + seconds),
+        now=lambda: clock[0],
+    )
+    assert say(modem, "AT$P=1\r\0AT$SF=000102030405060708090a0b,1\rAT$P=1\r")[-1] == OK
+    sending = [(0, State.TX), (2.08, State.IDLE), (2.58, State.TX), (4.66, State.IDLE), (5.16, State.TX)]
+    listening = [(7.24, State.IDLE), (7.24, State.IDLE), (27.24, State.RX), (27.24, State.IDLE)]
+    confirming = [(27.24, State.IDLE), (28.64, State.TX), (34.92, State.IDLE), (34.92, State.SLEEP)]
+    assert told == [(0, State.SLEEP), (0, State.IDLE), *sending, *listening, *confirming]
+
+
+@pytest.mark.parametrize(
+    ("fault", "answers"),
+    [
+        (Fault.SILENT, b""),
+        (Fault.GARBAGE, 2 * NOISE),
+        (Fault.NOISY, NOISE + b"OK\r\n" + NOISE + b"OK\r\n" + NOISE + b"RX=01 23 45 67 89 AB CD EF\r\n"),
+        (Fault.REFUSES, b"OK\r\nERROR\r\n"),
+        (Fault.SENDS_SILENTLY, b"OK\r\n"),
+        (Fault.SENDS_GARBLED, b"OK\r\n" + 2 * NOISE),
+        (Fault.WITHOUT_OK, b"OK\r\nRX=01 23 45 67 89 AB CD EF\r\n"),
+    ],
+)
+def test_each_fault_spoils_what_it_says_and_only_a_sender_radiates(counter: Counter, fault, answers: bytes) -> None:
+    ether = Ether(answering)
+    modem = make_modem(counter, ether)
+    modem.fault = fault
+    said = b"".join(said for byte in b"AT\rAT$SF=00,1\r" for said in modem.take(bytes([byte])))
+    assert (said, len(ether.messages)) == (answers, fault not in (Fault.SILENT, Fault.GARBAGE, Fault.REFUSES))
+
+
+def test_one_that_is_cut_off_hangs_up_in_the_middle_of_its_answer(counter: Counter) -> None:
+    modem, said, heard = make_modem(counter, Ether(answering)), bytearray(), [b"AT\rAT$SF=00,1\r", b"AT\r", b""]
+    modem.fault = Fault.CUT_OFF
+    converse(modem, lambda: heard.pop(0), said.extend)
+    assert (said, heard) == (b"OK\r\nOK\r\nRX=01 23 45 67", [b"AT\r", b""])
 
 
 def test_the_counter_has_12_bits_and_outlives_the_modem(tmp_path: Path) -> None:

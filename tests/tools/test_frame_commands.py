@@ -80,6 +80,25 @@ def test_an_empty_payload_is_a_frame_too() -> None:
         assert (encoded["mode"], encoded["payload"], len(encoded["frames"][0])) == ("bytes", "", 28)
 
 
+@pytest.mark.parametrize("ack", [[], ["--ack"]], ids=["", "ack"])
+@pytest.mark.parametrize(
+    "content",
+    [["--bit", "0"], ["--bit", "1"], *(["--payload", bytes(range(0xA0, 0xA0 + size)).hex()] for size in range(13))],
+    ids=" ".join,
+)
+def test_every_length_goes_there_and_back_by_each_replica_in_any_case(content: list[str], ack: list[str]) -> None:
+    encoded = run_json(*ENCODE, *content, *ack)
+    shouted = [word if word.startswith("--") else word.upper() for word in [*DEVICE, *content]]
+    assert run_json("frame", "encode", *shouted, "--seq", "416", *ack) == encoded
+    assert encoded["downlink_request"] == bool(ack)
+    for number, frame in enumerate(encoded["frames"], 1):
+        for spelled in (frame, frame.upper(), " ".join(frame[at : at + 2] for at in range(0, len(frame), 2))):
+            decoded = run_json("frame", "decode", spelled, "--key", KEY.hex().upper())
+            assert decoded.pop("replica") == number
+            assert decoded.pop("auth_check") == "right"
+            assert decoded.items() <= encoded.items()
+
+
 def test_without_the_key_the_auth_is_unchecked() -> None:
     assert run_json("frame", "decode", PLAIN)["auth_check"] == "unchecked"
 

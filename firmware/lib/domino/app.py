@@ -10,11 +10,12 @@ from domino.memory import Memory
 from domino.outbox import Full, Outbox
 
 POLL_MS = 5  # how often the key is looked at: some five looks before a change is believed
-RELEASE_MS = 2_000  # how long to wait, before sleeping, for a key that is still down
+RELEASE_MS = 2_000  # how long to wait, before sleeping, for a finger that is still on the key
 STUCK_SLEEP_S = 60  # then look again this often: 0.3 s awake a minute costs a jammed key's day some 5 mAh
 SERVICE_MS = 5_000  # after power-on, for a cable to get in before anything is watched: three tries of mpremote
 REOPENED_MS, SERVICE_CAP_MS = 120_000, 600_000  # by a long hold; and no longer than this whatever the key does
 RETRY_S, RETRY_CAP_S = 60, 4 * 3600  # doubled each time: some ten attempts in the day that a press is kept
+FALLEN_ATTEMPTS = 8  # as if tried so often: an empty battery that a radio brings down is let be for hours
 SHOW_MS = 10_000  # the longest light, and waiting for the key, take 6 s
 
 
@@ -25,6 +26,7 @@ def run(board):
         wake(board, memory)
     except Exception as bug:
         sys.print_exception(bug)
+        postpone(board, memory)
     sleep(board, memory)
 
 
@@ -33,27 +35,35 @@ def wake(board, memory):
     say("wake", why)
     has_hung = note_reset(board, memory) if why == "reset" else False
     kind, parcels = listen_to_finger(board, why)
+    is_seen = kind or why == "reset"
     try:
         button = identity.read(board.nvs())
         outbox = Outbox(board.nvs(), button, memory, board.now_s())
         letters = write_letters(board, memory, outbox, kind, parcels, why)
     except identity.Unprovisioned:
-        if kind or why == "reset":
+        if is_seen:
             show(board, "unprovisioned")
         return
-    if letters and not has_hung:
+    if letters is None:
+        show(board, "not-kept")
+        kind, is_seen, letters = None, False, list(outbox.letters)  # those before it: of this one all is said
+    if letters and (kind or not has_hung):
         status, argument = deliver(board, memory, button, outbox, letters, bool(kind))
-        if kind or why == "reset":
+        if is_seen:
             show(board, status, argument)
 
 
 def note_reset(board, memory):
-    """Whether the radio was running when it came: then it may hang again, and waits for its turn."""
+    """Whether the radio was running when it came: then it may do that again, and waits for its turn."""
     memory.boot_cause = board.reset_cause()
-    has_hung = bool(memory.radio_ran)
-    if has_hung:
+    if memory.radio_ran:
         failed(board, memory, "the radio hung")
-    return has_hung
+        return True
+    if memory.is_new and board.has_fallen():
+        memory.attempts = FALLEN_ATTEMPTS
+        failed(board, memory, "the battery gave way")
+        return True
+    return False
 
 
 def listen_to_finger(board, why):
@@ -99,7 +109,7 @@ def read_gesture(board):
 
 
 def write_letters(board, memory, outbox, kind, parcels, why):
-    """What is to be radiated now, oldest first. A press is in flash before the light confirms it."""
+    """What is to be radiated now, oldest first. A press is in flash before its light; None: it cannot be kept."""
     now = board.now_s()
     readings = board.battery_mv(), board.temperature_c(), board.reset_cause(), memory.link_failures
     stale = outbox.drop_stale()
@@ -108,9 +118,9 @@ def write_letters(board, memory, outbox, kind, parcels, why):
     if kind in ("pickup", "cancel"):
         try:
             outbox.keep(kind, parcels, readings)
-            light.count(board.led, parcels)
         except Full:
-            say("kept", "no more than", len(outbox.letters))
+            return None
+        light.count(board.led, parcels)
     if kind and why == "reset":
         memory.alive_at = now  # a finger was quicker: `boot` comes next
     letters = list(outbox.letters)
@@ -131,6 +141,8 @@ def deliver(board, memory, button, outbox, letters, is_watched):
     budget = Budget(memory, radio, board.now_s())
     memory.radio_ran = 1
     memory.save()
+    if memory.is_new:
+        board.mark_fall(True)
     board.watch(radio.DEADLINE_MS + SHOW_MS)
     try:
         listens = False
@@ -144,7 +156,9 @@ def deliver(board, memory, button, outbox, letters, is_watched):
                 memory.boot_cause = 0
         memory.link_failures = memory.attempts = 0
         return hear(board, radio, button, letters[-1], listens)
-    except link.Failed as why:
+    except Exception as why:
+        if not isinstance(why, link.Failed):
+            sys.print_exception(why)
         failed(board, memory, why)
         return "not-sent", 0
     finally:
@@ -152,6 +166,7 @@ def deliver(board, memory, button, outbox, letters, is_watched):
         board.watch(SHOW_MS)
         memory.radio_ran = 0
         memory.save()
+        board.mark_fall(False)
 
 
 def radiate(radio, budget, outbox, letter, is_watched):
@@ -209,8 +224,8 @@ def show(board, name, argument=0):
 
 def sleep(board, memory):
     """Until the key is pressed or something is due. A key still down would wake us at once: then look again later."""
-    waiting_since = ticks_ms()
-    while board.key_is_down() and ticks_diff(ticks_ms(), waiting_since) < RELEASE_MS:
+    waiting_since, patience_ms = ticks_ms(), 0 if board.why_awake() == "timer" else RELEASE_MS
+    while board.key_is_down() and ticks_diff(ticks_ms(), waiting_since) < patience_ms:
         sleep_ms(POLL_MS)
     stuck = board.key_is_down()
     due_at = min(memory.alive_at, memory.retry_at) if memory.waiting else memory.alive_at

@@ -68,6 +68,20 @@ class Board:
         nvs.set_i32("hours", hours)
         nvs.commit()
 
+    def has_fallen(self):
+        """Whether the power went, last time, while the radio ran for the first time since it had come."""
+        try:
+            return self.nvs().get_i32("fall") == 1
+        except OSError:
+            return False
+
+    def mark_fall(self, is_near):
+        """Written when it changes alone: with a new battery, not with a press."""
+        if is_near != self.has_fallen():
+            nvs = self.nvs()
+            nvs.set_i32("fall", int(is_near))
+            nvs.commit()
+
     def link(self, device_id, memory):
         """The link that NVS names: `link` is `mqtt`, also without one, or `wisol`."""
         gc.collect()  # a link is the largest thing to load, and its heap wants to be in one piece

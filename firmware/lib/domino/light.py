@@ -13,6 +13,7 @@ PATTERNS = {
     "state": (FLICKER, FLICKER) * 5 + (LONG,),  # then as many short flashes as the state's number
     "sent-not-confirmed": (SHORT, GAP, SHORT),
     "not-sent": (SHORT, SHORT) * 5 + (SHORT,),
+    "not-kept": ((SHORT, SHORT) * 2 + (SHORT, GAP)) * 2 + (SHORT, SHORT) * 2 + (SHORT,),
     "unprovisioned": (FLICKER, FLICKER) * 12 + (FLICKER,),
 }
 ANSWERS = ("accepted", "cancelled", "unclaimed", "refused", "state")
@@ -21,7 +22,7 @@ ANSWERS = ("accepted", "cancelled", "unclaimed", "refused", "state")
 def show(led, name, argument=0):
     flash(led, PATTERNS[name])
     if name == "state":
-        count(led, min(argument, 5))
+        count(led, argument)
 
 
 def count(led, number):

@@ -13,6 +13,7 @@ MARK = 0xD1  # of this layout
 LAYOUT = ">BIIBBBBBIIIBBB"  # mark, then the fields below, then the lengths of what follows
 SIZE = struct.calcsize(LAYOUT)
 PERIOD_S = 24 * 3600  # of `alive` before the first is due
+OVERDUE_S = 30 * 24 * 3600  # nobody sleeps that long past `alive`: somebody on the cable has set the clock
 
 
 class Memory:
@@ -32,7 +33,7 @@ class Memory:
         self.air = b""  # what the link remembers of the way it came: channel, BSSID, address
         self.sent = array("I")  # when each uplink of the day was radiated
         self.asked = array("I")  # likewise each that asked for a downlink
-        self.is_new = not self._load(rtc(), now)
+        self.is_new = not self._load(rtc(), now)  # nothing kept, or by a clock that is no more
 
     def save(self):
         lengths = len(self.sent), len(self.asked), len(self.air)
@@ -48,13 +49,15 @@ class Memory:
         self.ceiling, self.count, self.link_failures, self.waiting, self.attempts, self.radio_ran, *rest = fields
         self.boot_cause, *times = rest
         # A clock that was set back would have us wait for years: nothing lies in the future but what we planned there.
+        # One that was set on would make a day of a moment: what was sent then counts as sent now.
+        was_set_on = now - times[1] > OVERDUE_S
         self.retry_at = min(times[0], now + PERIOD_S)
         self.alive_at = min(times[1], now + 7 * PERIOD_S)
         self.air_at = min(times[2], now)
         at = SIZE
         for kept, count in ((self.sent, sent), (self.asked, asked)):
             for time in array("I", data[at : at + 4 * count]):
-                kept.append(min(time, now))
+                kept.append(now if was_set_on else min(time, now))
             at += 4 * count
         self.air = data[at : at + air]
-        return True
+        return not was_set_on

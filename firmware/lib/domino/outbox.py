@@ -37,7 +37,8 @@ class Outbox:
         self.dropped = 0  # in all its life
         self.letters = []  # oldest first
         self._read()
-        if memory.is_new and self.letters:  # the clock began anew: so does their day
+        # A clock that began anew, or was set, says nothing of their age: their day begins anew, too.
+        if self.letters and (memory.is_new or max(letter.since for letter in self.letters) > now):
             for letter in self.letters:
                 letter.since = now
             self._write()
@@ -91,8 +92,12 @@ class Outbox:
             return
         self.dropped = struct.unpack_from(HEAD, data)[0]
         for at in range(struct.calcsize(HEAD), size, struct.calcsize(LETTER)):
-            kind, *fields = struct.unpack_from(LETTER, data, at)
-            self.letters.append(Letter(uplink.KINDS[kind], *fields))
+            _, *fields = struct.unpack_from(LETTER, data, at)
+            kind = uplink.kind_of(self._button, *fields[-2:])
+            if kind:
+                self.letters.append(Letter(kind, *fields))
+            else:  # of another key, or of an older layout
+                self.dropped += 1
         self._memory.waiting = len(self.letters)
 
     def _write(self):

@@ -38,6 +38,10 @@ def since_reset_ms():
     return now_ms() - _started_ms
 
 
+def clock_s():
+    return surroundings["clock_s"] + since_reset_ms() // 1000
+
+
 def trace(kind, **what):
     gc.collect()
     what["ms"], what["kind"], what["free"] = since_reset_ms(), kind, gc.mem_free()

@@ -77,6 +77,11 @@ class RTC:
         _board.boundary("after rtc_write")
         return None
 
+    def datetime(self, moment=None):
+        import _clock  # loaded only where it is asked for, as the UART is
+
+        return _clock.set_to(moment) if moment else _clock.read()
+
 
 class WDT:
     # The host bites: it alone can end a VM that hangs. A second one takes the first one's place, as on the ESP32.

@@ -27,6 +27,7 @@ class WLAN:
         return _board.surroundings["channel"] if names else None  # "channel" is the only one asked for
 
     def scan(self):
+        time.sleep_ms(_board.surroundings["wifi_scan_ms"])
         point = bytes.fromhex(_board.surroundings["access_point"])
         return [(self._ssid.encode(), point, _board.surroundings["channel"], -60, 3, False)]
 
@@ -54,14 +55,18 @@ class WLAN:
         return self.status() == STAT_GOT_IP
 
     def status(self, param=None):
-        # After wifi_delay_ms what surroundings["wifi_status"] says: connected, an error, or connecting for ever.
+        # After its delays what surroundings["wifi_status"] says: connected, an error, or connecting for ever.
         if self._asked_ms is None:
             return STAT_IDLE
-        if time.ticks_diff(time.ticks_ms(), self._asked_ms) < _board.surroundings["wifi_delay_ms"]:
+        passed_ms = time.ticks_diff(time.ticks_ms(), self._asked_ms)
+        passed_ms -= _board.surroundings["wifi_delay_ms"]
+        passed_ms -= 0 if self._bssid else _board.surroundings["wifi_scan_ms"]
+        if passed_ms < 0:
             return STAT_CONNECTING
         if self._bssid and self._bssid.hex() != _board.surroundings["access_point"]:
             return STAT_NO_AP_FOUND
         status = _board.surroundings["wifi_status"]
-        if status == STAT_GOT_IP and self._addresses is None and not _board.surroundings["dhcp_answers"]:
-            return STAT_CONNECTING
+        if status == STAT_GOT_IP and self._addresses is None:
+            if not _board.surroundings["dhcp_answers"] or passed_ms < _board.surroundings["dhcp_ms"]:
+                return STAT_CONNECTING
         return status

@@ -10,7 +10,22 @@ from utime import *  # noqa: F403  all of the built-in, then what differs
 
 
 def time():
-    return _board.surroundings["clock_s"] + _board.since_reset_ms() // 1000
+    return _board.clock_s()
+
+
+def localtime(s=None):
+    import _clock
+
+    return _clock.calendar(time() if s is None else s)
+
+
+gmtime = localtime
+
+
+def mktime(moment):
+    import _clock
+
+    return _clock.seconds(moment)
 
 
 def ticks_ms():

@@ -16,6 +16,7 @@ from cloud import database
 from cloud.frames.model import Frame, Result
 from cloud.ingest.mqtt import RETRY_S, Inlet
 from cloud.ingest.receive import Limits, Message
+from cloud.ingest.writer import Writer
 from tests.cloud.ingest.test_receive import DEVICE, KEYS, make_engine, message, press
 from tests.mqtt import Subscriber, publish
 from tools.children import Broker
@@ -33,29 +34,27 @@ def engine(tmp_path) -> Iterator[sa.Engine]:
 
 
 @contextmanager
-def running(engine: sa.Engine, url: str) -> Iterator[Inlet]:
-    inlet = Inlet(
-        url,
-        engine,
-        KEYS,
-        limits=Limits(),
-        registry=prometheus_client.CollectorRegistry(),
-        committed=lambda: None,
-    )
-    thread = threading.Thread(target=inlet.run)
-    thread.start()
+def running(engine: sa.Engine, url: str) -> Iterator[tuple[Inlet, Writer]]:
+    registry = prometheus_client.CollectorRegistry()
+    writer = Writer(engine, KEYS, limits=Limits(), registry=registry, committed=lambda: None)
+    inlet = Inlet(url, writer, registry=registry)
+    threads = [threading.Thread(target=part.run) for part in (inlet, writer)]
+    for thread in threads:
+        thread.start()
     try:
-        yield inlet
+        yield inlet, writer
     finally:
-        inlet.stop()
-        thread.join()
+        for part in (inlet, writer):
+            part.stop()
+        for thread in threads:
+            thread.join()
 
 
 @contextmanager
-def listening(engine: sa.Engine, url: str) -> Iterator[Inlet]:
-    with running(engine, url) as inlet:
+def listening(engine: sa.Engine, url: str) -> Iterator[Writer]:
+    with running(engine, url) as (inlet, writer):
         assert inlet.wait_connected(WAIT_S)
-        yield inlet
+        yield writer
 
 
 class HostileBroker:
@@ -147,11 +146,11 @@ def test_a_message_whose_batch_was_not_committed_comes_again(engine, broker):
 def test_it_is_told_when_the_database_takes_nothing(engine, broker):
     event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=10"))
     engine.dispose()  # so that every connection is a new one
-    with listening(engine, broker.url) as inlet:
+    with listening(engine, broker.url) as writer:
         with engine.begin():  # keeps the one writer's lock
             send(broker, press(1))
-            wait_until(lambda: inlet.held_up)
-        wait_until(lambda: not inlet.held_up)
+            wait_until(lambda: writer.held_up)
+        wait_until(lambda: not writer.held_up)
         (frame,) = wait_frames(engine, 1)
     assert frame.result is Result.ACCEPTED
 
@@ -166,7 +165,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("said", [b"", REFUSED], ids=["hangs up", "refuses"])
 def test_a_broker_that_lets_nobody_in_is_called_ever_more_seldom(engine, said):
     hostile = HostileBroker(lambda connection: connection.sendall(said))
-    with running(engine, hostile.url) as inlet:
+    with running(engine, hostile.url) as (inlet, _):
         hostile.meet()
         met_at = time.monotonic()
         for _ in range(3):
@@ -183,7 +182,7 @@ def test_a_refused_subscription_is_no_connection(engine):
         assert connection.recv(1) == b"\xe0"  # DISCONNECT
 
     hostile = HostileBroker(refuse)
-    with running(engine, hostile.url) as inlet:
+    with running(engine, hostile.url) as (inlet, _):
         hostile.meet()
         hostile.meet()
         assert not inlet.connected

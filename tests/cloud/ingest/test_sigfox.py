@@ -57,6 +57,9 @@ def test_a_message_without_side_fields_is_still_a_message():
         (b"1" * 5_000, "not JSON|int instead"),
         (b"[1]", "list instead of an object"),
         ({}, "no data"),
+        (b"data=00&device=xyz", "not an id"),
+        (b"a=1&" * 300, "neither JSON nor a form"),
+        ("device=\xe9".encode(), "neither JSON nor a form"),
         ({"data": 12}, "not a string"),
         ({"data": "zz" * 12}, "not hex"),
         ({"data": "0"}, "not hex"),
@@ -74,6 +77,51 @@ def test_what_is_wrong_is_said(said, says):
 def test_a_topic_without_a_device_is_malformed():
     with pytest.raises(Rejected, match="not an id"):
         read({"data": DATA.hex()}, device="hello")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"id=153FF&data=%b&time=1700000000&seq=486&ack=1&station=1F08&rssi=-117.5",
+        b"device=000153ff&payload=%b&timestamp=1700000000000&seqNumber=486&ack=true&bsId=1F08&rssi=-117.5",
+        b'duplicates=[{"bsId":"1F08","rssi":-117.5}]&deviceId=153ff&data=%b&time=1700000000&seqNumber=486&ack=true',
+    ],
+)
+def test_forms_and_query_strings_are_read_by_their_usual_names(text):
+    heard = read_callback(text % DATA.hex().encode())
+    assert (heard.device, heard.data, heard.seq_number, heard.listens) == (0x153FF, DATA, 486, True)
+    assert heard.heard_at == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert heard.copies == (Copy("1F08", -117.5, 1),)
+
+
+def test_an_answer_bears_the_name_that_the_network_used():
+    said = json.dumps({"device": "153FF", "data": DATA.hex()})
+    assert read_callback(said.encode()).named == "153FF"
+
+
+def test_a_field_map_says_what_other_names_mean():
+    said = {"qui": "12ab34", "quoi": DATA.hex(), "numero": "7", "device": "nobody", "seqNumber": 9}
+    heard = read_callback(json.dumps(said).encode(), renamed={"device": "qui", "data": "quoi", "seqNumber": "numero"})
+    assert (heard.device, heard.data, heard.seq_number) == (0x12AB34, DATA, 7)
+
+
+@pytest.mark.parametrize(
+    ("said", "quality"),
+    [
+        ({"lqi": "Good"}, "good"),
+        ({"lqi": 3}, "excellent"),
+        ({"linkQuality": "0"}, "limit"),
+        ({"lqi": 4}, None),  # not available, and nobody says who heard it
+        ({"lqi": "NA", "station": "A", "rssi": -121}, "good"),
+        ({"station": "A", "rssi": -136}, "limit"),
+        ({"station": "A", "rssi": -130}, "average"),
+        ({"duplicates": [{"bsId": s, "rssi": -130} for s in "ABC"]}, "good"),
+        ({"duplicates": [{"bsId": s, "rssi": -121.9} for s in "ABC"]}, "excellent"),
+        ({"duplicates": [{"bsId": s, "rssi": -122} for s in "ABC"]}, "good"),
+    ],
+)
+def test_link_quality_comes_as_a_word_a_number_or_not_at_all(said, quality):
+    assert read(said | {"data": DATA.hex()}).lqi == quality
 
 
 side = st.recursive(

@@ -1,0 +1,183 @@
+"""The HTTP inlet: callbacks of a Sigfox contract, answered once they are committed.
+
+A bare ASGI application, because a framework's routing and validation cost more than all the rest of it. Callbacks that
+arrive while the writer is at work become its next group. A callback that cannot be kept in time is told 503, and
+Sigfox sends it again after 1, 2 and 4 minutes.
+"""
+
+import asyncio
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+from cloud.frames.model import Result
+from cloud.ingest.receive import Message, Outcome
+from cloud.ingest.sigfox import USUAL
+from cloud.ingest.writer import MOST_IN_A_BATCH, Outcomes, Writer
+
+PATH = "/sigfox/callback"  # the secret may follow as one more segment
+BODY_LIMIT = 1_000_000  # bytes
+MOST_AT_ONCE = 200  # messages in one callback
+MOST_WAITING = 20_000  # messages; beyond it the sender is told to come again
+ANSWER_S = 8.0  # Sigfox waits for 10
+COME_AGAIN_S = 60
+
+Scope = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Exception):
+    """The callback is not taken; `status` and `why` are told."""
+
+    status: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    message: Message
+    written: asyncio.Future[Outcome | None]
+
+
+class Callbacks:
+    """Takes callbacks at PATH from whoever knows the secret and comes from one of `networks`, if any are given."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        *,
+        secret: str,
+        networks: Sequence[IPv4Network | IPv6Network] = (),
+        renamed: Mapping[str, str] = USUAL,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        self._answer_s = answer_s
+        self._writer, self._secret, self._networks, self._renamed = writer, secret.encode(), networks, renamed
+        self._arrived: list[Waiting] = []
+        self._in_hand = 0  # messages that the writer has
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        try:
+            self._admit(scope)
+            messages = split(await _body(scope, receive))
+            outcomes = await self._write([Message("http", None, one, self._renamed) for one in messages])
+            status, body = _answer(outcomes)
+        except Refused as refused:
+            status, body = refused.status, json.dumps({"error": refused.why}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        if status == 503:
+            headers.append((b"retry-after", str(COME_AGAIN_S).encode()))
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        await send({"type": "http.response.start", "status": status, "headers": [] if status == 204 else headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _admit(self, scope: Scope) -> None:
+        """Raises `Refused` for whoever may not come in, before anything is read."""
+        if self._networks and not any(_client(scope) in network for network in self._networks):
+            raise Refused(403, "callbacks are not taken from this address")
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        shown = sent[0].removeprefix(b"Bearer ") if sent else scope["path"][len(PATH) + 1 :].encode()
+        if not hmac.compare_digest(shown, self._secret):
+            raise Refused(401, "the secret is missing or wrong: as Authorization: Bearer …, or at the end of the path")
+        if scope["method"] not in ("POST", "PUT", "GET"):
+            raise Refused(405, "a callback comes by POST, PUT or GET")
+
+    async def _write(self, messages: Sequence[Message]) -> Outcomes:
+        if self._in_hand + len(self._arrived) + len(messages) > MOST_WAITING:
+            raise Refused(503, "too many callbacks wait; send it again")
+        loop = asyncio.get_running_loop()
+        waiting = [Waiting(message, loop.create_future()) for message in messages]
+        self._arrived += waiting
+        self._hand_over(loop)
+        gathered = asyncio.gather(*(one.written for one in waiting))
+        try:
+            # It stays with the writer: what comes again is known by its counter.
+            return await asyncio.wait_for(asyncio.shield(gathered), self._answer_s)
+        except TimeoutError:
+            raise Refused(503, "the database takes too long; send it again") from None
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._in_hand or not self._arrived:
+            return
+        group, self._arrived = self._arrived[:MOST_IN_A_BATCH], self._arrived[MOST_IN_A_BATCH:]
+        self._in_hand = len(group)
+
+        def conclude(outcomes: Outcomes) -> None:
+            self._in_hand = 0
+            for one, outcome in zip(group, outcomes, strict=True):
+                one.written.set_result(outcome)
+            self._hand_over(loop)
+
+        def written(outcomes: Outcomes) -> None:
+            loop.call_soon_threadsafe(conclude, outcomes)
+
+        self._writer.put([one.message for one in group], written)
+
+
+def _client(scope: Scope) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(scope["client"][0])
+    except (TypeError, ValueError):  # a socket without addresses
+        return None
+
+
+async def _body(scope: Scope, receive: Any) -> bytes:
+    """The body, or without one the query string."""
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "the callback ended before its end")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > BODY_LIMIT:
+            raise Refused(413, f"a callback has at most {BODY_LIMIT} bytes")
+    return bytes(body) or bytes(scope["query_string"])
+
+
+def split(body: bytes) -> list[bytes]:
+    """The messages of a callback: one, or those of a batch, which is a JSON list or one to a line.
+
+    Raises `Refused` for more than MOST_AT_ONCE. What is no batch is one message, whatever it holds.
+
+    >>> split(b'[{"id": "1"}, {"id": "2"}]')
+    [b'{"id": "1"}', b'{"id": "2"}']
+    """
+    text = body.strip()
+    messages = [body]
+    if text[:1] == b"[":
+        try:
+            listed = json.loads(text)
+        except (ValueError, RecursionError):
+            listed = None
+        if isinstance(listed, list) and listed:
+            messages = [json.dumps(one).encode() for one in listed]
+    elif b"\n" in text:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines) or b"{" not in text:
+            messages = lines
+    if len(messages) > MOST_AT_ONCE:
+        raise Refused(413, f"a callback has at most {MOST_AT_ONCE} messages")
+    return messages
+
+
+def _answer(outcomes: Outcomes) -> tuple[int, bytes]:
+    """200 with the answers to those that listen, 204 for nothing to say, 400 with what is wrong."""
+    if None in outcomes:
+        return 500, b'{"error": "a message was not kept; send it again"}'
+    kept = [outcome for outcome in outcomes if outcome is not None]
+    answers = {
+        outcome.reception.named: {"downlinkData": outcome.downlink.hex()}
+        for outcome in kept
+        if outcome.reception and outcome.downlink
+    }
+    if answers:
+        return 200, json.dumps(answers).encode()
+    if all(outcome.result is Result.MALFORMED for outcome in kept):
+        return 400, json.dumps({"error": "; ".join(outcome.reason for outcome in kept)}).encode()
+    return 204, b""
