@@ -16,7 +16,7 @@ from cloud.stamps.reader.segment import Corners, Segmentation, in_boxes, on_plai
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 GUESSES = 3  # a place
-LEAST_MARGIN = 0.1  # nats between the best and the second way to part the line
+LEAST_MARGIN = 0.02  # nats between the best and the second way to part the line
 MOST_DOUBT = 0.97  # probability that a piece is no symbol
 
 

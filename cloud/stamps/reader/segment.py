@@ -30,7 +30,7 @@ CUT = 1.0  # nats against each side of a cut through a stroke
 JOINED = 1.5  # nats against two strokes beside each other as one symbol
 SAME = 0.7  # share of the ink of both by which two symbols count as the same
 MOST_LEFT_OVER = 0.4  # symbols' worth of ink that belongs to none of the eight
-MOST_OTHER = 1.0  # nats by which seven or nine symbols may be likelier, pairs not looked at
+MOST_OTHER = 2.0  # nats by which seven or nine symbols may be likelier, pairs not looked at
 PIECES_TOLD = 16  # rectangles shown where no eight symbols were found
 
 Mask = NDArray[np.bool_]
