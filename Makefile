@@ -56,7 +56,7 @@ audit: setup-test ## Ask for known vulnerabilities of the pinned packages
 	@$(BIN)/pip-audit --requirement constraints.txt --disable-pip --no-deps --strict
 
 constraints: setup-test ## Pin the newest versions that pyproject.toml allows
-	@$(PIP) install --dry-run --ignore-installed --upgrade --no-build-isolation --report build/resolved.json setuptools '.[dev,npm]' micropython-esp32-stubs
+	@$(PIP) install --dry-run --ignore-installed --upgrade --no-build-isolation --report build/resolved.json setuptools '.[dev,npm,train]' micropython-esp32-stubs
 	@$(BIN)/python tools/setup/pin.py build/resolved.json > build/constraints.txt
 	@mv build/constraints.txt constraints.txt
 
