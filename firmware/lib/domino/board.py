@@ -11,10 +11,12 @@ LED_PIN = 2  # lit when high
 BATTERY_PIN = 34  # on ADC1: ADC2 is taken while Wi-Fi runs
 BATTERY_DIVIDER = 2  # two equal resistors: the ADC is linear from 150 to 2450 mV only
 MODEM_UART, MODEM_TX_PIN, MODEM_RX_PIN = 2, 17, 16  # its usual pins
+GC_BYTES = 4_096  # collected this often, the heap stays in one piece: a link is loaded into what is left of it
 
 
 class Board:
     def __init__(self):
+        gc.threshold(GC_BYTES)
         # The pull-up holds in deep sleep too: waking by EXT0 keeps the RTC domain powered.
         self._key = machine.Pin(KEY_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
         self._led = machine.Pin(LED_PIN, machine.Pin.OUT, value=0)

@@ -72,8 +72,11 @@ class NVS:
     def _write(self):
         flash = _board.load("nvs.json", {})
         values = flash.setdefault(self._namespace, {})
-        values.update(self._set)
-        flash[self._namespace] = {name: value for name, value in values.items() if value}
+        for key, value in self._set.items():
+            if value:
+                values[key] = value
+            else:
+                values.pop(key, None)
         _board.store("nvs.json", flash)
 
     def _get(self, key, kind):
@@ -83,11 +86,10 @@ class NVS:
         return entry[1]
 
     def _entry(self, key):
-        values = _board.load("nvs.json", {}).get(self._namespace, {})
-        values.update(self._set)
-        if not values.get(key):
+        entry = self._set[key] if key in self._set else _board.load("nvs.json", {}).get(self._namespace, {}).get(key)
+        if not entry:
             raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND")
-        return values[key]
+        return entry
 
 
 def _named(name):

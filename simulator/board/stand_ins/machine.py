@@ -1,8 +1,5 @@
 """Stand-in for the ESP32's `machine`: pins, the battery's ADC, RTC memory, a UART, the watchdog, deep sleep."""
 
-import hashlib
-import os
-
 import _board
 import esp32
 import utime
@@ -15,6 +12,9 @@ _DIVIDER = 2
 
 
 def unique_id():
+    import hashlib
+    import os
+
     return hashlib.sha256(os.getenv("DOMINO_BOARD").encode()).digest()[:6]  # an ESP32's is its MAC address
 
 
