@@ -5,7 +5,6 @@ What was read in vain is counted against the token and the place, see cloud.stam
 """
 
 import base64
-import binascii
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -310,9 +309,10 @@ def _item(asked: Readable) -> Item:
         raise HTTPException(422, f"give one of text, probabilities, strings and picture, not {len(given)} of them")
     if asked.picture is not None:
         try:
-            return _item_of_picture(base64.b64decode(asked.picture, validate=True))
-        except binascii.Error:
+            data = base64.b64decode(asked.picture, validate=True)
+        except ValueError:
             raise HTTPException(422, "picture: this is no base64") from None
+        return _item_of_picture(data)
     from cloud.stamps import reading
 
     [name] = given

@@ -103,6 +103,7 @@ def test_a_batch_is_read_in_order_and_what_is_wrong_in_it_holds_up_nothing(shelf
         ({"strings": [[LIVE, 0.9], [USED, 0.9]]}, "sum to 1.8, more than 1"),
         ({"strings": []}, "the list is empty"),
         ({"picture": "no base64!"}, "this is no base64"),
+        ({"picture": "é"}, "this is no base64"),
         ({"picture": base64.b64encode(b"no picture").decode()}, "picture: this is no PNG"),
         ({"text": LIVE, "strings": [[LIVE, 0.9]]}, "not 2 of them"),
         ({}, "not 0 of them"),
