@@ -132,14 +132,16 @@ def read_one(lattice: NDArray[np.float32], register: Register, budget: int) -> V
 
 
 def read_text(text: str, register: Register, budget: int) -> Verdict:
-    """What was typed, or read as text. With a character too few or too many all strings that it may be are looked up,
-    if they are within the budget, and what is hit goes to staff: nothing is accepted.
+    """What was typed, or read as text: that string, then those that differ from it in one character, the likeliest slip
+    first, within the budget. Codes are three apart, so one of them at most is a stamp, and one slip never leads to
+    another. With a character too few or too many all strings that it may be are looked up, if they are within the
+    budget, and what is hit goes to staff: nothing is accepted.
 
     Raises ValueError where a character is none of the alphabet.
     """
     symbols = _symbols(text)
     if len(symbols) == LENGTH:
-        return read_one(lattice_of_text(symbols), register, budget)
+        return _read_typed(symbols, register, budget)
     if len(symbols) == LENGTH + 1:
         strings = {symbols[:at] + symbols[at + 1 :] for at in range(LENGTH + 1)}
     elif len(symbols) == LENGTH - 1:
@@ -153,6 +155,24 @@ def read_text(text: str, register: Register, budget: int) -> Verdict:
     candidates = tuple(code for code, there in zip(listed, hit, strict=True) if there)
     kind = Kind.AMBIGUOUS if candidates else Kind.ILLEGIBLE
     return Verdict(kind, None, candidates[:CANDIDATES], len(listed), budget, 0.0)
+
+
+def _read_typed(typed: str, register: Register, budget: int) -> Verdict:
+    lattice = lattice_of_text(typed)
+    as_typed = (np.arange(LENGTH), [ALPHABET.index(symbol) for symbol in typed])
+    odds = lattice / lattice[as_typed][:, None]
+    odds[as_typed] = 0
+    likeliest = np.argsort(-odds, axis=None, kind="stable")[: max(budget - 1, 0)]
+    slips = [(at, ALPHABET[symbol]) for at, symbol in zip(*np.unravel_index(likeliest, odds.shape), strict=True)]
+    listed = [typed, *(typed[:at] + symbol + typed[at + 1 :] for at, symbol in slips)][:budget]
+    states = register.find(pack(listed))
+    hit = next((at for at in range(len(listed)) if _HITTABLE[states[at]]), None)
+    certain = float(np.prod(lattice[as_typed]))
+    if hit is None:
+        return Verdict(Kind.UNKNOWN_CLEAR, None, (), len(listed), budget, certain)
+    kind = Kind.ACCEPTED if states[hit] == Keeping.LIVE else Kind.ALREADY_USED
+    posterior = certain * float(odds.flat[likeliest[hit - 1]]) if hit else certain
+    return Verdict(kind, listed[hit], (listed[hit],), len(listed), budget, posterior)
 
 
 def read_strings(strings: Sequence[tuple[str, float]], register: Register, budget: int) -> Verdict:

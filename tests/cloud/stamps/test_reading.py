@@ -178,20 +178,25 @@ def test_a_typed_code_misread_is_never_another_stamp(
 ) -> None:
     kept, live = crowd
     rng = np.random.default_rng(7)
-    asked, lattices = [], []
-    for code in unpack(live[:60]):
-        changes = _misreads(code, misread, rng)
-        asked += [code] * len(changes)
-        lattices += [lattice_of_text(change) for change in changes]
-    verdicts = reading.read(np.stack(lattices), kept, budget)
-    accepted = verdicts.kind == Kind.ACCEPTED
-    right = verdicts.hits[:, 0] == pack(asked)
-    # A list holds one of the other 50 000 by chance as seldom as the budget promises.
-    by_chance = len(asked) * budget * len(live) / CODES
-    assert (accepted & ~right).sum() <= by_chance + 3 * math.sqrt(by_chance)
-    assert set(np.unique(verdicts.kind)) <= {Kind.ACCEPTED, Kind.AMBIGUOUS, Kind.ILLEGIBLE, Kind.UNKNOWN_CLEAR}
-    if (misread, budget) == (1, MOST_LISTED):
-        assert (accepted & right).mean() > 0.7
+    asked = [(code, change) for code in unpack(live[:30]) for change in _misreads(code, misread, rng)]
+    verdicts = [(code, reading.read_text(change, kept, budget)) for code, change in asked]
+    found = [code == verdict.code for code, verdict in verdicts if verdict.kind is Kind.ACCEPTED]
+    assert {verdict.kind for _, verdict in verdicts} <= {Kind.ACCEPTED, Kind.UNKNOWN_CLEAR}
+    if misread == 1:
+        assert all(found)
+        assert len(found) >= min(budget - 1, 248) / 248 * len(asked) * 0.9  # whichever character it was
+    else:
+        # Two slips may lead to one of the other 50 000, as seldom as the budget promises.
+        by_chance = len(asked) * budget * len(live) / CODES
+        assert found.count(False) <= by_chance + 3 * math.sqrt(by_chance)
+
+
+def test_the_likeliest_slips_of_a_typed_code_are_tried_first(crowd: tuple[Register, Codes]) -> None:
+    kept, live = crowd
+    code = next(code for code in unpack(live) if "V" in code)
+    assert reading.read_text(code.replace("V", "U", 1), kept, 22).code == code
+    assert reading.read_text(code.replace("V", "8", 1), kept, 22).kind is Kind.UNKNOWN_CLEAR
+    assert reading.read_text(code, kept, 0).kind is Kind.UNKNOWN_CLEAR
 
 
 def _misreads(code: str, how: int | str, rng: np.random.Generator) -> list[str]:
