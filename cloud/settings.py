@@ -43,6 +43,11 @@ class Settings(BaseSettings):
     callback_secret: SecretStr | None = None  # what a Sigfox contract's callbacks must show; without one none are taken
     callback_addresses: list[IPvAnyNetwork] = []  # whence they may come; empty: from anywhere
     callback_fields: dict[str, str] = {}  # what the callbacks' template calls a field, by our name for it
+    # Readings of what is no stamp that are accepted all the same: the reader's list of strings is cut to this.
+    stamp_false_accepts: float = Field(1e-4, gt=0, lt=1)
+    # Readings that may find nothing, of one token and at one place: each finds a live stamp with the probability above.
+    stamp_misses_at_once: int = Field(500, ge=1, le=1_000_000)
+    stamp_misses_per_hour: int = Field(20, ge=1, le=1_000_000)
     log_format: str = Field("console", pattern="^(console|json)$")
 
     @field_validator("broker_url")

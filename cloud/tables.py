@@ -1,9 +1,11 @@
 """All tables, gathered for the migrations: importing this fills `cloud.database.metadata`."""
 
 import cloud.accounts.store
+import cloud.appeals.store
 import cloud.fleet.store
 import cloud.frames.store
 import cloud.pickups.store
+import cloud.stamps.ledger
 import cloud.stamps.store
 
 __all__ = ["cloud"]

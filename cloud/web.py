@@ -19,6 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import cloud.accounts.model
 import cloud.accounts.pages
+import cloud.appeals.model
+import cloud.appeals.pages
 import cloud.console.api
 import cloud.console.pages
 import cloud.fleet.model
@@ -27,12 +29,17 @@ import cloud.pickups.model
 import cloud.pickups.pages
 import cloud.places.model
 import cloud.stamps.model
+import cloud.stamps.pages
 from cloud import database, live, pages
 from cloud.accounts.attempts import Attempts
 from cloud.accounts.model import SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
+from cloud.stamps.desk import Desk
+from cloud.stamps.model import NotReady, TooManyGuesses
 from cloud.stamps.vault import Vault
 
 BODY_LIMIT = 1_000_000  # bytes
+PICTURE = "/api/stamps/read/picture"
+PICTURE_LIMIT = 8_000_000  # bytes: what a telephone's camera makes
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOLD = frozenset({400, 403, 404, 409, 413, 429, 500, 503})  # statuses that have words of their own on the error page
@@ -59,10 +66,15 @@ STATUS: dict[type[Exception], int] = {
     cloud.accounts.model.TooManyAttempts: 429,
     cloud.accounts.model.TooBusy: 503,
     cloud.fleet.model.Exists: 409,
+    cloud.appeals.model.NotFound: 404,
+    cloud.appeals.model.WrongState: 409,
+    cloud.appeals.model.Faulty: 422,
     cloud.pickups.model.NotFound: 404,
     cloud.pickups.model.WrongState: 409,
     cloud.places.model.AddressError: 422,
     cloud.stamps.model.NotFound: 404,
+    cloud.stamps.model.NotReady: 503,
+    cloud.stamps.model.TooManyGuesses: 429,
     cloud.stamps.model.WrongState: 409,
     sqlalchemy.exc.OperationalError: 503,  # locked for longer than anyone waits, full, or away
 }
@@ -76,14 +88,16 @@ def create_app(
     facts: Callable[[], dict[str, object]] = dict,
     registry: prometheus_client.CollectorRegistry,
     vault: Vault,
+    desk: Desk,
     vendor: Path,
 ) -> FastAPI:
     app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
     app.state.engine = engine
     app.state.vault = vault
+    app.state.desk = desk
     app.state.bell = bell
     app.state.attempts = Attempts()
-    for feature in (cloud.accounts, cloud.fleet, cloud.pickups, cloud.console):
+    for feature in (cloud.accounts, cloud.appeals, cloud.fleet, cloud.pickups, cloud.stamps, cloud.console):
         app.include_router(feature.pages.router, include_in_schema=False)
     app.include_router(cloud.console.api.router, prefix="/api")
     if vendor.is_dir():  # else its files are not found, and the pages do without
@@ -129,9 +143,9 @@ def _tell_error(request: Request, error: Exception) -> Response:
         message = str(error) if status != 500 else "Something failed here. It is in the log."
     if isinstance(error, TokenNeeded):
         headers = {"www-authenticate": "Bearer"}
-    if isinstance(error, TooBusy):
-        headers = {"retry-after": str(TooBusy.RETRY_S)}
-    if isinstance(error, TooManyAttempts):
+    if isinstance(error, TooBusy | NotReady):
+        headers = {"retry-after": str(error.RETRY_S)}
+    if isinstance(error, TooManyAttempts | TooManyGuesses):
         headers = {"retry-after": str(ceil((error.again_at - database.now()).total_seconds()))}
     if request.url.path.startswith("/api/"):
         code = http.HTTPStatus(status).name.lower()
@@ -163,8 +177,8 @@ class Gate:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > BODY_LIMIT:
-                raise _too_large()
+            if taken > _limit(scope["path"]):
+                raise _too_large(_limit(scope["path"]))
             return message
 
         async def send_with_headers(message: Message) -> None:
@@ -185,8 +199,8 @@ class Gate:
 def _refusal(request: Request) -> HTTPException | None:
     if request.method not in SAFE_METHODS and _is_foreign(request.headers):
         return HTTPException(403, "The form came from another site.")
-    if int(request.headers.get("content-length", "0")) > BODY_LIMIT:
-        return _too_large()
+    if int(request.headers.get("content-length", "0")) > _limit(request.url.path):
+        return _too_large(_limit(request.url.path))
     return None
 
 
@@ -198,5 +212,9 @@ def _is_foreign(headers: Headers) -> bool:
     return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
-def _too_large() -> HTTPException:
-    return HTTPException(413, f"A request has at most {BODY_LIMIT} bytes.")
+def _limit(path: str) -> int:
+    return PICTURE_LIMIT if path == PICTURE else BODY_LIMIT
+
+
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"A request has at most {limit} bytes.")

@@ -1,17 +1,22 @@
 """A pool of stamps without a register: codes drawn as they come, for tests that mind orders and not distances."""
 
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from cloud.stamps import store
+from cloud.stamps.allowance import Allowance
+from cloud.stamps.desk import Desk
 from cloud.stamps.lease import Lease
 from cloud.stamps.model import CODE_BITS, code_of
 from cloud.stamps.vault import Vault
 
 VAULT = Vault(bytes(range(32)))
 MINTED_AT = datetime(2026, 3, 2, 7, 0, tzinfo=UTC)
+ALLOWANCE = Allowance(burst=45, per_hour=3)
 LEASED_FOR = timedelta(days=36_500)
 
 
@@ -36,3 +41,8 @@ def lease_of(conn: sa.Connection) -> Lease:
     lease.fill(store.leased(conn, lease.id))
     lease.short = False
     return lease
+
+
+def desk(engine: sa.Engine, register: Callable[[], Any] = lambda: None, live: int = 0) -> Desk:
+    """Without a register it looks up, redeems and voids; only reading needs one."""
+    return Desk(engine, VAULT, register, lambda: live, alpha=1e-4, allowance=ALLOWANCE)

@@ -14,6 +14,9 @@ class Right(StrEnum):
     SEE = "see"  # the operators' pages and the API, reading
     OPERATE = "operate"  # confirm and cancel for a customer
     ADMINISTER = "administer"  # add buttons
+    READ_STAMPS = "read stamps"  # learn from a code what it is worth: nobody outside may
+    REDEEM = "redeem"  # pay for a mail piece with a stamp
+    JUDGE = "judge"  # read appeals and decide them
 
 
 class Role(StrEnum):
@@ -26,14 +29,16 @@ class Role(StrEnum):
     SUPPORT = "support"
 
 
+_STAFF = frozenset({Right.SEE, Right.READ_STAMPS, Right.JUDGE})
+
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.CUSTOMER: frozenset({Right.OWN}),
     Role.VIEWER: frozenset({Right.SEE}),
-    Role.OPERATOR: frozenset({Right.SEE, Right.OPERATE}),
-    Role.ADMIN: frozenset({Right.SEE, Right.OPERATE, Right.ADMINISTER}),
+    Role.OPERATOR: _STAFF | {Right.OPERATE, Right.REDEEM},
+    Role.ADMIN: _STAFF | {Right.OPERATE, Right.REDEEM, Right.ADMINISTER},
     Role.POSTMAN: frozenset(),
-    Role.SORTER: frozenset(),
-    Role.SUPPORT: frozenset({Right.SEE}),
+    Role.SORTER: frozenset({Right.READ_STAMPS, Right.REDEEM}),
+    Role.SUPPORT: _STAFF,
 }
 
 # A customer comes back when the button was pressed, perhaps weeks later; staff sign in for a shift.
@@ -89,10 +94,10 @@ class Forbidden(Exception):
 
 
 class TooManyAttempts(Exception):
-    """Too many wrong passwords or claim codes of late; `again_at` is when the next one is heard."""
+    """Too many attempts of late: wrong passwords, claim codes, appeals; `again_at` is when the next one is heard."""
 
     def __init__(self, again_at: datetime) -> None:
-        super().__init__(f"too many failed attempts; the next one is heard at {again_at:%H:%M:%S} UTC")
+        super().__init__(f"too many attempts; the next one is heard at {again_at:%H:%M:%S} UTC")
         self.again_at = again_at
 
 

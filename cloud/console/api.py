@@ -11,9 +11,11 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+import cloud.appeals.api
 import cloud.fleet.store
 import cloud.frames.store
 import cloud.pickups.store
+import cloud.stamps.api
 import cloud.stamps.store
 from cloud import database
 from cloud.accounts.guard import bearer
@@ -27,7 +29,6 @@ from cloud.pickups.model import Event
 from cloud.pickups.model import State as PickupState
 from cloud.places.model import LINES, Address
 from cloud.stamps.model import State as StampState
-from cloud.stamps.model import parse
 from cloud.stamps.vault import Vault
 
 MAX_LIMIT = 200
@@ -283,18 +284,8 @@ def cancel_pickup(request: Request, token: Operate, id: Id) -> PickupInFull:
     return answer
 
 
-@router.get("/stamps/{code}", tags=["stamps"], responses=NOT_FOUND)
-def show_stamp(request: Request, token: See, code: str) -> StampAnswer:
-    """A stamp by its code, in any case, with or without spaces. For staff alone: whether a code is live is a secret."""
-    try:
-        parsed = parse(code)
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from None
-    with _reading(request) as conn:
-        stamp = cloud.stamps.store.find(conn, request.app.state.vault, parsed)
-    if stamp is None:
-        raise HTTPException(404, f"no stamp {parsed}")
-    return StampAnswer.model_validate(stamp)
+router.include_router(cloud.stamps.api.router)
+router.include_router(cloud.appeals.api.router)
 
 
 def _reading(request: Request):

@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy.exc import OperationalError
 
 from cloud import database
-from cloud.stamps import store
+from cloud.stamps import ledger, store
 from cloud.stamps.lease import Lease
 from cloud.stamps.vault import Vault
 
@@ -228,7 +228,7 @@ class Keeper:
             register.add(self._vault.open_many(sealed), Keeping[name])
 
     def _end_lives(self) -> None:
-        """Expire what was not used in time, and let go of what has been in quarantine long enough."""
+        """Expire what was not used in time, and let go of what has been kept long enough: spent codes, readings."""
         terms, now = self._terms, database.now()
         while not self._stopping:
             with self._engine.begin() as conn:
@@ -242,6 +242,11 @@ class Keeper:
                 break
             if self._register is not None:
                 self._register.remove(self._vault.open_many(b"".join(freed)))
+        while not self._stopping:
+            with self._engine.begin() as conn:
+                forgotten = ledger.forget(conn, now, AT_ONCE)
+            if forgotten < AT_ONCE:
+                break
 
     def _count(self) -> None:
         from cloud.stamps.register import Keeping

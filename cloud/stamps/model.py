@@ -44,6 +44,36 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 SPENT = frozenset(state for state, ends in TRANSITIONS.items() if not ends)
 
 
+class Kind(StrEnum):
+    """What a reading comes to."""
+
+    ACCEPTED = "accepted"
+    AMBIGUOUS = "ambiguous"  # two stamps are nearly as likely: a person looks
+    ALREADY_USED = "already used"
+    UNKNOWN_CLEAR = "unknown clear"  # well written, and no stamp
+    ILLEGIBLE = "illegible"  # a person looks
+
+
+class NotReady(Exception):
+    """The register is not loaded yet; the next try may come in RETRY_S seconds."""
+
+    RETRY_S = 5
+
+    def __init__(self) -> None:
+        super().__init__(f"the stamps are being loaded; nothing can be read yet, ask again in {self.RETRY_S} seconds")
+
+
+class TooManyGuesses(Exception):
+    """Too many codes tried in vain of late, by one party or at one place; `again_at` is when the next is heard."""
+
+    def __init__(self, again_at: datetime) -> None:
+        super().__init__(
+            "too many readings found no stamp of late, by this token or at this place; "
+            f"the next one is heard at {again_at:%Y-%m-%d %H:%M:%S} UTC"
+        )
+        self.again_at = again_at
+
+
 class WrongState(Exception):
     """A move that TRANSITIONS forbids."""
 
@@ -101,9 +131,9 @@ def parse(text: str) -> str:
     '7K4F2M9X'
     """
     code = "".join(text.split()).translate(_FOLD)
-    for symbol in code:
+    for place, symbol in enumerate(code, 1):
         if symbol not in ALPHABET:
-            raise ValueError(f"a stamp code is made of {ALPHABET}, not {symbol!r}")
+            raise ValueError(f"a stamp code is made of {ALPHABET}, not {symbol!r} as in place {place}")
     if len(code) != LENGTH:
         raise ValueError(f"a stamp code has {LENGTH} characters, not {len(code)}")
     return code

@@ -12,7 +12,7 @@ import structlog
 from rich.console import Console
 from rich.progress import Progress
 
-from tests.benchmarks import firmware, ingest, mqtt, page, radio, register, report, stamps
+from tests.benchmarks import firmware, ingest, mqtt, page, radio, read, register, report, stamps
 from tests.benchmarks.measure import Benchmark, Row, measure
 
 BUILD = Path(__file__).parents[2] / "build" / "bench"
@@ -31,6 +31,7 @@ BENCHMARKS = (
     Benchmark("codes within one", "codes/s", register.prepare_near, count=LIVE, short_count=2000, rounds=3),
     Benchmark("reading by list", "reads/s", register.prepare_reading, count=LIVE, short_count=2000, rounds=3),
     Benchmark("register's memory", "bytes/code", register.prepare_memory, count=LIVE, short_count=2000, rounds=1),
+    Benchmark("a stamp over HTTP", "ms", read.prepare, count=100, short_count=3, rounds=5, quantiles=P99),
     Benchmark("seal", "µs", firmware.prepare_seal, count=5000, short_count=100, rounds=15),
     Benchmark("press", "ms", firmware.prepare_press, count=1, short_count=1, rounds=7),
     Benchmark("press, its link", "ms", firmware.prepare_link, count=1, short_count=1, rounds=7),

@@ -9,15 +9,22 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
+import cloud.appeals.store
 import cloud.pickups.store
 from cloud import database
 from cloud.accounts import guard
+from cloud.appeals.model import claim
 from cloud.places.model import Address
+from cloud.stamps.desk import Item
+from cloud.stamps.ledger import Form
 from tests.cloud.console.service import Service, running_service, serving
+from tests.cloud.stamps.shelf import LIVE, NOBODYS, USED, desk_with
 from tests.sealing import callback
+from tests.stock import VAULT
 
 PICTURES = Path(__file__).parents[2] / "build" / "pictures"
 ADDRESS = Address.of(["Mme Hélène Vasseur", "", "", "12 rue de la République", "", "69001 Lyon"])
+TEXT = "Renvoyé à Rennes le 2 mars, alors que le timbre était écrit comme il fut montré."
 SOON_MS = 15_000  # a bound, on a busy machine too; what is waited for comes within a second or so
 
 expect.set_options(timeout=SOON_MS)
@@ -213,6 +220,33 @@ def test_an_order_is_cancelled_after_one_question(desk: Desk, service: Service):
     expect(page.get_by_text("Cancel order")).to_have_count(0)
 
 
+def fill_the_stamps_page(service: Service) -> None:
+    """A day of readings at three places, one of them with an alarm, and an appeal."""
+    desk = desk_with(service.engine)
+    read = {
+        "35 Rennes PIC": [LIVE] * 180 + [NOBODYS],
+        "69 Lyon PIC": [LIVE] * 150 + [NOBODYS] * 14 + [USED] * 2,
+        "75 Paris Nord": [LIVE] * 60,
+    }
+    for number, (place, codes) in enumerate(read.items(), 1):
+        items = [Item(Form.TEXT, code) for code in codes]
+        desk.read(items, by=f"token line {number}", place=place, now=database.now())
+    said = claim(name="Hélène Vasseur", contact="h.vasseur@example.org", piece="CD604127950FR", code=USED, text=TEXT)
+    with service.engine.begin() as conn:
+        cloud.appeals.store.file(conn, VAULT, said, database.now())
+    service.app.state.desk = desk
+
+
+def test_an_appeal_is_decided_on_its_page(desk: Desk, service: Service):
+    fill_the_stamps_page(service)
+    page = desk.open("/appeals/1")
+    expect(page.get_by_text("another parcel")).to_be_visible()
+    page.get_by_label("Why, as the customer will read it").fill("The stamp was read wrongly; the parcel goes on.")
+    page.get_by_role("button", name="Uphold").click()
+    expect(page.get_by_text("upheld", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Uphold")).to_have_count(0)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
 def test_every_page_fits_its_screen_and_complains_of_nothing(
@@ -225,6 +259,7 @@ def test_every_page_fits_its_screen_and_complains_of_nothing(
     with service.engine.begin() as conn:
         cloud.pickups.store.confirm(conn, 1, ADDRESS, "customer c.morvan@example.org", database.now())
     service.press()
+    fill_the_stamps_page(service)
     PICTURES.mkdir(parents=True, exist_ok=True)
 
     with serving(service.app) as url:
@@ -232,6 +267,7 @@ def test_every_page_fits_its_screen_and_complains_of_nothing(
         for name, path in {
             "overview": "/", "order": "/pickups/1", "orders": "/pickups", "button": "/buttons/00D1F3A7",
             "buttons": "/buttons", "frame": "/frames/4", "traffic": "/traffic",
+            "stamps": "/stamps", "appeals": "/appeals", "appeal": "/appeals/1",
         }.items():  # fmt: skip
             page = desk.open(path)
             if name == "overview":

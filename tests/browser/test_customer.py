@@ -204,6 +204,13 @@ def test_every_page_fits_the_phone_and_can_be_read(
     page.goto("/claim")
     measure("claim")
     go("button", "Associer", "claim, refused")
+    page.goto("/appeal")
+    measure("appeal")
+    go("button", "Envoyer", "appeal, refused")
+    for label, text in {"nom": "Hélène Vasseur", "E-mail": "h@example.org", "Numéro sur": "CD604127935FR"}.items():
+        page.get_by_label(label).fill(text)
+    page.get_by_label("passé").fill("Renvoyé à Rennes.")
+    go("button", "Envoyer", "appeal, sent")
     page.goto("/sign-in")
     measure("sign in")
     page.get_by_label("E-mail").fill("x")

@@ -28,7 +28,7 @@ from cloud.stamps.lease import Lease
 from cloud.tables import cloud as _tables  # noqa: F401  all tables, before they are made
 from cloud.web import create_app
 from tests.sealing import callback, seal
-from tests.stock import VAULT, stock
+from tests.stock import VAULT, desk, stock
 
 BUTTON = 0x00D1F3A7
 STAMPS = 200  # in the pool
@@ -101,6 +101,7 @@ def running_service(folder: Path) -> Iterator[Service]:
         health=dict,
         registry=prometheus_client.CollectorRegistry(),
         vault=VAULT,
+        desk=desk(engine),
         vendor=pages.STATIC / "vendor",
     )
     with engine.begin() as conn:
@@ -114,7 +115,10 @@ def running_service(folder: Path) -> Iterator[Service]:
 @contextmanager
 def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
     """The app behind uvicorn on loopback; gives its address."""
-    listener = socket.create_server(("127.0.0.1", port))
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # as the service's own
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen()
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
     app.state.stopping = lambda: server.should_exit
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -17,7 +17,7 @@ from cloud.pickups import store as pickups
 from cloud.pickups.model import Press
 from cloud.stamps.lease import Lease
 from cloud.web import create_app
-from tests.stock import VAULT, stock
+from tests.stock import VAULT, desk, stock
 
 assert tables  # imported for its tables
 
@@ -78,6 +78,7 @@ def build(folder: Path) -> Site:
         health=lambda: health,
         registry=prometheus_client.CollectorRegistry(),
         vault=VAULT,
+        desk=desk(engine),
         vendor=folder / "vendor",
     )
     with engine.begin() as conn:

@@ -12,6 +12,8 @@ from babel.messages.pofile import read_po
 
 import cloud.web
 from cloud import pages
+from cloud.appeals.model import Fault
+from cloud.appeals.model import State as AppealState
 from cloud.pickups.model import State
 from cloud.places.model import Reason
 
@@ -25,6 +27,8 @@ FAMILIES = {
     *(f"address.line.{line}" for line in range(1, 7)),
     *(f"address.fault.missing.{line}" for line in (1, 4, 6)),
     *(f"address.fault.{reason}" for reason in set(Reason) - {Reason.MISSING, Reason.NOT_SIX_LINES}),
+    *(f"appeal.fault.{fault}" for fault in Fault),
+    *(f"appeal.{part}.{state}" for state in AppealState for part in ("state", "told")),
     *(f"claim.fault.password {reason}" for reason in ("short", "long", "name")),
 }
 

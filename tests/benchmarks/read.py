@@ -1,0 +1,82 @@
+"""A stamp read over HTTP, one request after another on one connection, with the register that a country's post has."""
+
+import http.client
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+import cloud.accounts.store
+from cloud import database
+from cloud.accounts.model import Role as AccountRole
+from cloud.stamps.desk import Item
+from cloud.stamps.ledger import Form
+from cloud.stamps.register import CODES, Keeping
+from tests.benchmarks.measure import Role, Way
+from tests.cloud.console.service import running_service, serving
+from tests.cloud.stamps.shelf import LIVE, PLACE, put_out
+from tests.stock import desk
+
+CODES_LIVE = 5_000_000
+FEW = 1000  # in the short form
+TOKENS = AccountRole.SORTER
+
+
+@contextmanager
+def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
+    """ms a request, from its first byte to the answer's last; the server is a thread beside the asker."""
+    live = CODES_LIVE if count >= 100 else FEW
+    with running_service(folder) as service:
+        register = put_out(service.engine)
+        # Not three apart, which no reading minds.
+        register.add(np.frombuffer(secrets.token_bytes(8 * live), np.uint64) % np.uint64(CODES), Keeping.LIVE)
+        service.app.state.desk = reader = desk(service.engine, lambda: register, live)
+        service.app.add_api_route("/empty", lambda: None)
+        with service.engine.begin() as conn:
+            token = cloud.accounts.store.create_token(conn, name="line", role=TOKENS, now=database.now())
+        with (
+            serving(service.app) as url,
+            closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection,
+        ):
+            headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+            body = json.dumps({"text": LIVE, "place": PLACE})
+
+            def ask(method: str, path: str, body: str | None = None) -> bytes:
+                connection.request(method, path, body, headers)
+                answer = connection.getresponse()
+                assert answer.status == 200
+                return answer.read()
+
+            def asking(work: Callable[[], object]) -> list[float]:
+                connection.close()  # the server closes what was silent while the other ways had their turn
+                ask("GET", "/empty")
+                return timed(count, work)
+
+            def read() -> None:
+                assert b'"accepted"' in ask("POST", "/api/stamps/read", body)
+
+            def read_here() -> None:
+                item = Item(Form.TEXT, LIVE)
+                [one] = reader.read([item], by="token line", place=PLACE, now=database.now())
+                assert one.stamp is not None
+
+            yield (
+                Way(Role.OURS, f"one reading, {live:,} live", lambda: asking(read)),
+                Way(Role.LIMIT, "an empty route", lambda: asking(lambda: ask("GET", "/empty"))),
+                Way(Role.PART, "the desk alone, written down", lambda: timed(count, read_here)),
+            )
+
+
+def timed(count: int, work: Callable[[], object]) -> list[float]:
+    """ms of each."""
+    taken = []
+    for _ in range(count):
+        began = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - began) * 1000)
+    return taken
