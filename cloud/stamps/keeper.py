@@ -206,7 +206,7 @@ class Keeper:
     def _read_new(self, conn: sa.Connection, register: "Register") -> None:
         """What was put in since the last look."""
         for last_id, blocks in store.kept(conn, self._last_id):
-            self._note(register, blocks)
+            note(register, self._vault, blocks)
             self._last_id = last_id
             if self._stopping:
                 return
@@ -217,15 +217,8 @@ class Keeper:
         now = database.now()
         with database.reading(self._engine) as conn:
             self._read_new(conn, register)
-            self._note(register, store.changed_since(conn, self._read_at - LATE))
+            note(register, self._vault, store.changed_since(conn, self._read_at - LATE))
         self._read_at = now
-
-    def _note(self, register: "Register", blocks: store.Blocks) -> None:
-        """Enter codes with their states, whether the register has them or not."""
-        from cloud.stamps.register import Keeping
-
-        for name, sealed in blocks.items():
-            register.add(self._vault.open_many(sealed), Keeping[name])
 
     def _end_lives(self) -> None:
         """Expire what was not used in time, and let go of what has been kept long enough: spent codes, readings."""
@@ -270,3 +263,11 @@ class Keeper:
                 store.close_lease(conn, self._lease.id)
         except OperationalError as error:
             log.warning("the lease is not given back; it runs out", error=str(error.orig))
+
+
+def note(register: "Register", vault: Vault, blocks: store.Blocks) -> None:
+    """Enter codes with their states, whether the register has them or not."""
+    from cloud.stamps.register import Keeping
+
+    for name, sealed in blocks.items():
+        register.add(vault.open_many(sealed), Keeping[name])

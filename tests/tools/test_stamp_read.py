@@ -8,8 +8,15 @@ from pathlib import Path
 from PIL import Image
 from typer.testing import CliRunner
 
+import cloud.fleet.store as fleet
+import cloud.pickups.store as pickups
+from cloud.ingest.keys import make_keys
+from cloud.pickups.model import Press
+from cloud.stamps import store
+from cloud.stamps.vault import Vault
+from tests.stock import MINTED_AT, stock
 from tools import stamps
-from tools.terminal import Failure
+from tools.terminal import Failure, open_database
 
 PICTURE = sorted((Path(__file__).parents[1] / "cloud/stamps/reader/pictures").glob("scan-*.jpg"))[0]
 CODE = PICTURE.stem.split("-")[1]
@@ -19,6 +26,30 @@ def test_the_likeliest_codes_are_printed_in_pairs():
     done = CliRunner().invoke(stamps.app, ["read", str(PICTURE)])
     assert done.exit_code == 0
     assert " ".join(CODE[at : at + 2] for at in (0, 2, 4, 6)) in done.output
+
+
+def test_the_verdict_is_that_of_the_stamps_in_the_data_folder(tmp_path: Path):
+    asked = ["read", str(PICTURE), "--json", "--data-dir", str(tmp_path)]
+    assert json.loads(CliRunner().invoke(stamps.app, asked).output)["verdict"] is None  # there is no such folder yet
+
+    vault = Vault(make_keys(tmp_path / "master.key").stamp_key())
+    with open_database(tmp_path, None).begin() as conn:
+        fleet.add(conn, id=1, place=None, claim_code="CLAIM", now=MINTED_AT)
+        lease = stock(conn, 0, vault=vault)
+        lease.add(store.put(conn, [vault.seal(CODE)], lease.id, MINTED_AT))
+        pickups.request(conn, [Press(1, 1)], lease, MINTED_AT)
+    assert json.loads(CliRunner().invoke(stamps.app, asked).output)["verdict"]["kind"] == "unknown clear"
+
+    with open_database(tmp_path, None).begin() as conn:
+        store.go_live(conn, 1, MINTED_AT)
+    told = json.loads(CliRunner().invoke(stamps.app, asked).output)["verdict"]
+    assert (told["kind"], told["code"], told["pickup_id"]) == ("accepted", CODE, 1)
+
+    with open_database(tmp_path, None).begin() as conn:
+        store.redeem(conn, vault, CODE, piece="one", place="35 Rennes", by="a test", at=MINTED_AT)
+    said = CliRunner().invoke(stamps.app, ["read", str(PICTURE), "--data-dir", str(tmp_path)]).output
+    assert "already used" in said
+    assert "35 Rennes" in said
 
 
 def test_a_script_gets_strings_places_and_an_annotated_picture(tmp_path: Path):
