@@ -18,14 +18,16 @@ import machine
 NUMBERS = ("id", "gen", "ctr", "port", "ca_size", "hours", "fall")
 BLOBS = ("key", "ctr", "kept", "link", "ssid", "psk", "host", "ca")
 SETTINGS = ("link", "ssid", "host", "port", "ca_size", "hours")  # that may be told; the password may not
-LONGEST = 4096  # bytes of a blob
+KEY_SIZE, BLOB_SIZES = 16, (64, 512, 4096)  # bytes; a buffer of the largest is made only where it is needed
+NOT_FOUND = -0x1102  # ESP_ERR_NVS_NOT_FOUND
+A_MAIN = 256  # bytes of a main.py that tell whose it is
 MAIN, MODULES = "/main.py", "/lib/domino"
 POLL_MS = 5
 
 
 def report():
     """What this board is, and what it holds but for its secrets."""
-    key, kept, ca = blob("key", 16), blob("kept"), blob("ca")
+    key, kept, ca = blob("key"), blob("kept"), blob("ca")
     id, gen = number("id"), number("gen")
     free = os.statvfs("/")
     return {
@@ -38,7 +40,7 @@ def report():
         "id": None if id is None else id & 0xFFFFFFFF,
         "generation": gen,
         "counter": unsigned("ctr"),
-        "fingerprint": None if key is None or None in (id, gen) else fingerprint(id, gen, key),
+        "fingerprint": None if key is None or len(key) != KEY_SIZE or None in (id, gen) else fingerprint(id, gen, key),
         "ticket": text("ticket"),
         "kept": hexlify(kept).decode() if kept else "",
         "settings": {name: number(name) if name in NUMBERS else text(name) for name in SETTINGS},
@@ -60,7 +62,7 @@ def files():
     if is_there(MAIN):
         found[MAIN] = sha256(MAIN)
         with open(MAIN, "rb") as file:
-            foreign = b"from domino import" not in file.read(LONGEST)
+            foreign = b"from domino import" not in file.read(A_MAIN)
     return {"files": found, "foreign_main": foreign}
 
 
@@ -131,12 +133,15 @@ def unsigned(name):
     return None if value is None else value & 0xFFFFFFFF
 
 
-def blob(name, most=LONGEST):
-    value = bytearray(most)
-    try:
-        return bytes(memoryview(value)[: store().get_blob(name, value)])
-    except OSError:
-        return None
+def blob(name):
+    for size in BLOB_SIZES:
+        value = bytearray(size)
+        try:
+            return bytes(memoryview(value)[: store().get_blob(name, value)])
+        except OSError as error:
+            if error.args[0] == NOT_FOUND:
+                break
+    return None
 
 
 def text(name):
