@@ -1,11 +1,11 @@
 """A stamp read over HTTP, one request after another on one connection, with the register that a country's post has."""
 
-import http.client
 import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from cloud.accounts.model import Role as AccountRole
 from cloud.stamps.desk import Item
 from cloud.stamps.ledger import Form
 from cloud.stamps.register import CODES, Keeping
+from tests.benchmarks import asker
 from tests.benchmarks.measure import Role, Way
 from tests.cloud.console.service import running_service, serving
 from tests.cloud.stamps.shelf import LIVE, PLACE, put_out
@@ -29,7 +30,7 @@ TOKENS = AccountRole.SORTER
 
 @contextmanager
 def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
-    """ms a request, from its first byte to the answer's last; the server is a thread beside the asker."""
+    """ms a request, from its first byte to the answer's last; the asker is a process of its own."""
     live = CODES_LIVE if count >= 100 else FEW
     with running_service(folder) as service:
         register = put_out(service.engine)
@@ -39,26 +40,13 @@ def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
         service.app.add_api_route("/empty", lambda: None)
         with service.engine.begin() as conn:
             token = cloud.accounts.store.create_token(conn, name="line", role=TOKENS, now=database.now())
-        with (
-            serving(service.app) as url,
-            closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection,
-        ):
-            headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-            body = json.dumps({"text": LIVE, "place": PLACE})
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        body = json.dumps({"text": LIVE, "place": PLACE})
+        with serving(service.app) as url:
+            asking = partial(asker.ask, address=urlsplit(url).netloc, headers=headers, times=count)
 
-            def ask(method: str, path: str, body: str | None = None) -> bytes:
-                connection.request(method, path, body, headers)
-                answer = connection.getresponse()
-                assert answer.status == 200
-                return answer.read()
-
-            def asking(work: Callable[[], object]) -> list[float]:
-                connection.close()  # the server closes what was silent while the other ways had their turn
-                ask("GET", "/empty")
-                return timed(count, work)
-
-            def read() -> None:
-                assert b'"accepted"' in ask("POST", "/api/stamps/read", body)
+            def read() -> list[float]:
+                return asking(method="POST", path="/api/stamps/read", body=body, expects='"accepted"')
 
             def read_here() -> None:
                 item = Item(Form.TEXT, LIVE)
@@ -66,8 +54,8 @@ def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
                 assert one.stamp is not None
 
             yield (
-                Way(Role.OURS, f"one reading, {live:,} live", lambda: asking(read)),
-                Way(Role.LIMIT, "an empty route", lambda: asking(lambda: ask("GET", "/empty"))),
+                Way(Role.OURS, f"one reading, {live:,} live", read),
+                Way(Role.LIMIT, "an empty route", lambda: asking(method="GET", path="/empty", body=None, expects="")),
                 Way(Role.PART, "the desk alone, written down", lambda: timed(count, read_here)),
             )
 
