@@ -36,7 +36,7 @@ def main() -> None:
             taken.append((time.perf_counter() - began) * 1000)
             assert answer.status == 200, body
             assert asked["expects"] in body.decode(), body
-    print(json.dumps(taken[1:]))  # noqa: T201  the first one made the connection
+    print(json.dumps(taken[1:]))  # noqa: T201  its output is the samples; the first one made the connection
 
 
 if __name__ == "__main__":

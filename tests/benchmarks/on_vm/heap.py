@@ -142,14 +142,14 @@ def bare_uart(asked):
 
 asked = json.loads(sys.stdin.readline())
 steps = {"mqtt": mqtt, "wisol": wisol, "bare socket": bare_socket, "bare uart": bare_uart}[asked["what"]](asked)
-taken, name = {}, None
+taken, name, before = {}, None, 0
 gc.collect()
 gc.disable()
 for following in steps:
     if name is None:
         gc.collect()
     else:
-        taken[name] = gc.mem_alloc() - before  # noqa: F821
+        taken[name] = gc.mem_alloc() - before
     name, before = following, gc.mem_alloc()
 taken[name] = gc.mem_alloc() - before
 sys.stdout.write(json.dumps(taken) + "\n")
