@@ -11,9 +11,12 @@ import contextlib
 import json
 import select
 import socket
+import ssl
+import struct
 import threading
 from collections import deque
 from collections.abc import Sequence
+from typing import cast
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
@@ -106,26 +109,24 @@ class Inlet:
 
     def _read_packets(self) -> None:
         """Wait for a packet or the writer, then drain what is readable."""
-        client = self._client
-        sock = client.socket()
-        if sock is None:
-            return
+        client, line = self._client, self._client.line
+        if not client.is_on(line):
+            return  # since the last acknowledgements
         if self._in_hand and self._is_woken_within(WAIT_S):
             return
-        wants_write = [sock] if client.want_write() else []
         has_room = len(self._arrived) < MOST_IN_A_BATCH
-        # TLS may have decrypted more than was read: that much no select tells of.
-        wait_s = 0 if self._in_hand or (has_room and getattr(sock, "pending", int)()) else WAIT_S
-        wants_read = [self._woken, sock] if has_room else [self._woken]
-        readable, writable, _ = select.select(wants_read, wants_write, [], wait_s)
-        if writable:
-            client.loop_write()
-        while (readable or not wait_s) and len(self._arrived) < MOST_IN_A_BATCH and client.socket() is sock:
-            before = len(self._arrived)
+        wait_s = 0 if self._in_hand or (has_room and line.pending()) else WAIT_S
+        wants_read = [self._woken, line] if has_room else [self._woken]
+        readable, _, _ = select.select(wants_read, [line] if line.unsent else [], [], wait_s)
+        if self._woken in readable:
+            self._woken.recv(4096)
+        while len(self._arrived) < MOST_IN_A_BATCH and client.is_on(line):
+            before = line.read
             client.loop_read()
-            if len(self._arrived) == before:
-                break  # another kind of packet, or nothing left
+            if line.read == before:
+                break  # nothing is left
         client.loop_misc()
+        client.flush()
 
     def _hand_over(self) -> None:
         arrived, self._arrived = self._arrived[:MOST_IN_A_BATCH], self._arrived[MOST_IN_A_BATCH:]
@@ -148,20 +149,23 @@ class Inlet:
 
     def _acknowledge(self, arrived: Sequence[paho.MQTTMessage], outcomes: Outcomes) -> None:
         self._in_hand = False
-        for message, outcome in zip(arrived, outcomes, strict=True):
-            if outcome is not None:
-                self._client.ack(message.mid, message.qos)
+        self._client.acknowledge(
+            [message.mid for message, outcome in zip(arrived, outcomes, strict=True) if outcome and message.qos]
+        )
+        for outcome in outcomes:
+            if outcome and outcome.downlink:
                 self._answer(outcome)
+        self._client.flush()
 
     def _answer(self, outcome: Outcome) -> None:
-        if outcome.downlink is None or outcome.reception is None:
-            return
+        assert outcome.downlink
+        assert outcome.reception
         device = format_id(outcome.reception.device)
         body = json.dumps({"device": device, "downlinkData": outcome.downlink.hex()})
         self._client.publish(f"sigfox/{device}/down", body, qos=1)
 
-    def _make_client(self, client_id: str) -> paho.Client:
-        client = paho.Client(
+    def _make_client(self, client_id: str) -> "Client":
+        client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=False,
@@ -172,6 +176,7 @@ class Inlet:
             client.username_pw_set(self._url.username, self._url.password)
         if self._url.scheme == "mqtts":
             client.tls_set()
+        client.on_socket_register_write = lambda *_: None  # we say when: paho would write at each packet
         client.max_queued_messages_set(0)
         client.max_inflight_messages_set(0)  # a limit makes paho search its answers at every PUBACK
 
@@ -206,6 +211,92 @@ class Inlet:
         client.on_disconnect = on_disconnect
         client.on_message = on_message
         return client
+
+
+class Line:
+    """A socket for paho with a buffer on either side.
+
+    paho reads a packet's head byte by byte and writes packet by packet: here a call of the system carries hundreds.
+    """
+
+    AT_ONCE = 262_144  # bytes
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._arrived, self._at = b"", 0
+        self._unsent = bytearray()
+        self.read = 0  # bytes, ever
+
+    def recv(self, most: int) -> bytes:
+        if self._at == len(self._arrived):
+            self._arrived, self._at = self._sock.recv(self.AT_ONCE), 0
+        given = self._arrived[self._at : self._at + most]
+        self._at += len(given)
+        self.read += len(given)
+        return given
+
+    def send(self, data: bytes | bytearray) -> int:
+        """Keeps it for `flush`."""
+        self._unsent += data
+        return len(data)
+
+    @property
+    def unsent(self) -> bool:
+        return bool(self._unsent)
+
+    def flush(self) -> None:
+        """Send what the socket takes now; what it does not, stays. Raises OSError of a broken connection."""
+        while self._unsent:
+            try:
+                sent = self._sock.send(self._unsent)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            del self._unsent[:sent]
+
+    def pending(self) -> int:
+        """Bytes that no select tells of: read ahead here, or decrypted by TLS."""
+        return len(self._arrived) - self._at + getattr(self._sock, "pending", int)()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        self._sock.setblocking(flag)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.flush()  # a DISCONNECT
+        self._sock.close()
+
+
+class Client(paho.Client):
+    """paho's client on a `Line`, with acknowledgements in bulk. `_create_socket` is paho's own, and held by a test."""
+
+    line: Line
+
+    def _create_socket(self) -> Line:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.line = Line(cast(socket.socket, super()._create_socket()))
+        return self.line
+
+    def is_on(self, line: Line) -> bool:
+        """Whether the connection stands, and is still this one."""
+        return self.socket() is line
+
+    def acknowledge(self, mids: Sequence[int]) -> None:
+        """PUBACKs, in the order in which their messages came (MQTT 3.1.1, 4.6)."""
+        if mids and self.socket() is not None:
+            self.line.send(b"".join(map(_PUBACK.pack, (0x4002,) * len(mids), mids)))
+
+    def flush(self) -> None:
+        """Put on the line what was published, and send what the line has."""
+        if self.socket() is not None:
+            self.loop_write()
+        if self.socket() is not None:
+            with contextlib.suppress(OSError):  # the next read meets it too
+                self.line.flush()
+
+
+_PUBACK = struct.Struct(">HH")  # head and length, packet id
 
 
 def _device(message: paho.MQTTMessage) -> str:
