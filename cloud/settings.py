@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_mqtt(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not _is_broker(url.get_secret_value()):
-            raise ValueError("a broker is mqtt://[USER:PASSWORD@]HOST[:PORT], mqtts://, or nats:// or tls:// with HOST,…")
+            raise ValueError("a broker is mqtt://[USER:PASSWORD@]HOST[:PORT], mqtts://, or nats:// or tls:// and hosts")
         return url
 
     @field_validator("callback_secret")

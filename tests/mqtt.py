@@ -57,9 +57,7 @@ def publish(port: int, messages: Iterable[tuple[str, bytes]], login: Login = Non
 class Subscriber:
     """Collects what comes on `topics`, in a session that outlives its connections; entered, it is subscribed."""
 
-    def __init__(
-        self, port: int, *topics: str, client_id: str = "test-subscriber", login: Login = None
-    ) -> None:
+    def __init__(self, port: int, *topics: str, client_id: str = "test-subscriber", login: Login = None) -> None:
         self._arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self._subscribed: queue.Queue[bool] = queue.Queue()
         self._client = make_client(client_id, login)

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import PubAck
@@ -221,6 +222,7 @@ class _Connection:
         self._crew = Crew(name)
         self._client = Client()
         self._answers: JetStreamContext | None = None
+        self._messages: Subscription | None = None
         self._loop = asyncio.get_running_loop()
         self._lost = asyncio.Event()
         self._is_leaving = False
@@ -238,7 +240,7 @@ class _Connection:
         await stream.set_up(self._request, len(self._partitions), self._replicas)
         self._answers = self._client.jetstream()
         self._inbox = self._client.new_inbox()
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
+        self._messages = await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
         await self._client.subscribe(CREW_SUBJECT, cb=self._hear)
         await self._say("here")
         await asyncio.sleep(GREETING_S)
@@ -257,6 +259,7 @@ class _Connection:
         if not self._client.is_connected:
             return
         with contextlib.suppress(NatsError, OSError, TimeoutError, Refused):
+            await self._withdraw()
             await self._say("leaving")
             if self._in_hand:
                 self._in_hand_ended.clear()
@@ -270,6 +273,17 @@ class _Connection:
                 if partition.pin:
                     await self._unpin(partition)
             await self._client.flush(CONNECT_S)
+
+    async def _withdraw(self) -> None:
+        """Ask for nothing any more. What is asked for has no end but its time, and a broker that met it first would
+        pin the partition to one who is gone; yet when it looks for its state it drops what has no listener."""
+        if self._messages is None:
+            return
+        await self._messages.drain()
+        for partition in self._partitions:
+            if partition.asked:
+                name = stream.consumer_of(partition.number, len(self._partitions))
+                await stream.call(self._request, f"CONSUMER.INFO.{stream.STREAM}.{name}")
 
     async def close(self) -> None:
         self._ready.clear()
@@ -403,7 +417,7 @@ class _Connection:
             if partition.asked and now - partition.heard_at > LOST_S:
                 partition.asked = 0
             await self._ask_for_more(partition)
-        ours = [partition for partition in self._partitions if partition.is_ours]
+        ours = [one for one in self._partitions if one.is_ours or one.asked or one.held or one.pin]
         self._metrics.partitions.set(len(ours))
         self._metrics.backlog.set(sum(one.last.metadata.num_pending for one in ours if one.last))
 
