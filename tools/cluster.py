@@ -83,9 +83,12 @@ class Cluster:
         """What ingest is given: its name and password, and every server."""
         return self.url_for("ingest")
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(f"127.0.0.1:{node.port}" for node in self.nodes)
+
     def url_for(self, user: str) -> str:
-        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
-        return f"nats://{user}:{self.passwords[user]}@{hosts}"
+        return f"nats://{user}:{self.passwords[user]}@{','.join(self.hosts)}"
 
     def mqtt_url(self, node: int = 0) -> str:
         return f"mqtt://network:{self.passwords['network']}@127.0.0.1:{self.nodes[node].mqtt_port}"
