@@ -40,7 +40,8 @@ AT_ONCE_BYTES = 4 * 1024 * 1024  # of one request; a flood of the largest messag
 ASKING_S = 2.0  # how long a request for messages stands
 LOST_S = 3.5  # and after how long without a sign it is taken for lost, with the server that had it
 PROGRESS_S = 2.0  # how often the broker is told that a message is in work
-CONNECT_S = 5  # for a server to answer
+CONNECT_S = 5  # for a server to let us in
+REQUEST_S = 2.0  # for it to do what we ask, in a cluster together with others
 ANSWER_S = 4.0  # for the broker to take answers, within ACK_WAIT_S
 BUG_S = 30.0  # until a message that met a bug is tried again
 GREETING_S = 0.3  # for the others to say that they are there
@@ -457,7 +458,7 @@ class _Connection:
         await self._client.publish(CREW_SUBJECT, json.dumps({"name": self._crew.me, "is": what}).encode())
 
     async def _request(self, subject: str, body: bytes) -> bytes:
-        return (await self._client.request(subject, body, timeout=CONNECT_S)).data
+        return (await self._client.request(subject, body, timeout=REQUEST_S)).data
 
     def _end_by(self, error: Exception) -> None:
         self._bug = self._bug or error

@@ -10,6 +10,7 @@ with a durable consumer of its own, of which the server lets one client at a tim
 buckets never change; the number of partitions may, while no worker runs.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -94,8 +95,8 @@ async def _make_partitions(request: Request, partitions: int) -> None:
             raise Refused("partitions", 0, why)
         # What it had not acknowledged stays in the stream, for those who come after it.
         await call(request, f"CONSUMER.DELETE.{STREAM}.{other['name']}")
-    for name, number in wanted.items():
-        await _make_consumer(request, STREAM, name, _partition(number, partitions))
+    making = (_make_consumer(request, STREAM, name, _partition(at, partitions)) for name, at in wanted.items())
+    await asyncio.gather(*making)
 
 
 async def _make_consumer(request: Request, stream: str, name: str, config: Mapping[str, Any]) -> None:
