@@ -105,8 +105,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, nodes: int = 3) -> Iterator[Cluster]:
-    """`nodes` servers, once they are ready: one stands alone, more are a cluster. All is kept in `folder`."""
+def cluster(folder: Path, nodes: int = 3, configuration: Path | None = None) -> Iterator[Cluster]:
+    """`nodes` servers, once they are ready: one stands alone, more are a cluster. All is kept in `folder`.
+
+    `configuration` is another file than deploy/nats has for them.
+    """
     folder = folder.resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     passwords = {user: secrets.token_urlsafe(16) for user in USERS}
@@ -119,8 +122,8 @@ def cluster(folder: Path, nodes: int = 3) -> Iterator[Cluster]:
         name = f"nats-{number + 1}"
         own = {f"NATS_{what.upper()}": f'"127.0.0.1:{port}"' for what, port in ports[number].items()}
         own |= {"NATS_NAME": name, "NATS_STORE": json.dumps(str(folder / name), ensure_ascii=False)}
-        configuration = CONFIGURATION / ("node.conf" if nodes > 1 else "server.conf")
-        return Node(name, folder, configuration, shared | own, ports[number])
+        usual = CONFIGURATION / ("node.conf" if nodes > 1 else "server.conf")
+        return Node(name, folder, configuration or usual, shared | own, ports[number])
 
     running = Cluster(tuple(make(number) for number in range(nodes)), passwords)
     with ExitStack() as ends:

@@ -41,12 +41,14 @@ ASKING_S = 2.0  # how long a request for messages stands
 LOST_S = 3.5  # and after how long without a sign it is taken for lost, with the server that had it
 PROGRESS_S = 2.0  # how often the broker is told that a message is in work
 CONNECT_S = 5  # for a server to let us in
+CLOSE_S = 1.0  # for the last words
 REQUEST_S = 2.0  # for it to do what we ask, in a cluster together with others
 ANSWER_S = 4.0  # for the broker to take answers, within ACK_WAIT_S
 BUG_S = 30.0  # until a message that met a bug is tried again
 GREETING_S = 0.3  # for the others to say that they are there
 GRACE_S = 2.0  # for the batch in work, when stopping
-PING_S = 5  # two unanswered in a row: the connection is dead
+PING_S = 2  # two unanswered in a row: the connection is dead
+STUCK_S = 10.0  # for what takes no time, on a connection that lives
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to reach a broker that is away
 
 CREW_SUBJECT = "domino.ingest.crew"
@@ -118,7 +120,8 @@ class Inlet:
             work = self._loop.create_task(connection.work())
             await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
-                await connection.leave()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(connection.leave(), STUCK_S)
             await self._end(work)
             await connection.close()
             tries = 1 if connection.has_kept else tries + 1
@@ -248,8 +251,9 @@ class _Connection:
         self._ready.set()
         self._metrics.connected.set(1)
         log.info("listening", stream=stream.STREAM, server=self._client.connected_url.netloc.rpartition("@")[2])  # pyright: ignore[reportOptionalMemberAccess]
-        while not self._lost.is_set():
-            await self._look_after()
+        # nats-py knows that it is disconnected before it says so: it first waits for what it can send no more.
+        while self._client.is_connected and not self._lost.is_set():
+            await asyncio.wait_for(self._look_after(), STUCK_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), BEAT_S)
         raise self._bug or Lost("the connection ended")
@@ -293,7 +297,8 @@ class _Connection:
         for task in self._acknowledging:
             task.cancel()
         with contextlib.suppress(NatsError, OSError, TimeoutError):
-            await self._client.close()
+            # After a handshake that failed, nats-py waits for ever for the end of what has ended.
+            await asyncio.wait_for(self._client.close(), CLOSE_S)
 
     # -- what comes -----------------------------------------------------------------------------------------------
 

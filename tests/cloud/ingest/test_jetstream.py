@@ -4,11 +4,16 @@ import asyncio
 import contextlib
 import json
 import random
+import shutil
+import socket
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from subprocess import Popen
 from typing import TypeVar
@@ -17,6 +22,10 @@ import nats
 import pytest
 import sqlalchemy as sa
 import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from nats.aio.client import Client
@@ -35,11 +44,13 @@ from tests.cloud.ingest.test_receive import DEVICE, NOW, UNCLAIMED, make_engine,
 from tests.cloud.ingest.worker import WAIT_S, Worker, running
 from tests.mqtt import Publisher, Subscriber, publish
 from tools.children import started
-from tools.cluster import Cluster, cluster
+from tools.cluster import CONFIGURATION, Cluster, cluster
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
 FIRST = 0x01000000
+DAY = timedelta(days=1)
+YESTERDAY = datetime.now(UTC) - DAY
 
 
 @pytest.fixture(autouse=True)
@@ -266,12 +277,125 @@ def test_it_comes_back_to_a_server_that_was_killed(engine, broker):
         wait_until(lambda: left(broker) == 0)
 
 
+class Cable:
+    """Between an inlet and its server; cut, it lies there as if nothing were, and the next is whole."""
+
+    def __init__(self, port: int) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._target, self._ends = port, ExitStack()
+        self._cut = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def cut(self) -> None:
+        self._cut.set()
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._ends.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._cut = threading.Event()
+                for one, other in ((near, far), (far, near)):
+                    self._ends.enter_context(one)
+                    threading.Thread(target=self._carry, args=(one, other, self._cut), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket, cut: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65_536):
+                if cut.is_set():
+                    return
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+
+def test_a_connection_that_was_cut_and_never_ended_is_found_out(engine, broker):
+    cable = Cable(broker.nodes[0].port)
+    url = f"nats://ingest:{broker.passwords['ingest']}@127.0.0.1:{cable.port}"
+    with running(engine, url) as worker:
+        assert worker.inlet.wait_connected(WAIT_S)
+        cable.cut()
+        send(broker, press(1))
+        wait_until(lambda: not worker.inlet.connected)
+        (frame,) = wait_frames(engine, 1)
+        wait_until(lambda: left(broker) == 0)
+    cable.close()
+    assert frame.result is Result.ACCEPTED
+
+
 def test_a_wrong_password_is_refused_and_not_told(engine, broker, said):
     url = broker.url.replace(broker.passwords["ingest"], "hunter2")
     with running(engine, url) as worker:
         assert not worker.inlet.wait_connected(1.5)
     assert any("Authorization Violation" in entry["error"] for entry in said)
     assert "hunter2" not in str(said)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A server that speaks TLS from the first byte on, with a certificate that is trusted here."""
+    certificate, key = self_signed(tmp_path)
+    configuration = tmp_path / "guarded.conf"
+    shutil.copy(CONFIGURATION / "server.conf", tmp_path)
+    tls = f'tls {{ cert_file: "{certificate}", key_file: "{key}", handshake_first: true }}'
+    configuration.write_text(f"include ./server.conf\n{tls}\n")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with cluster(tmp_path / "nats", 1, configuration) as server:
+        yield server
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    )
+    certificate = made.not_valid_before(YESTERDAY).not_valid_after(YESTERDAY + 2 * DAY).sign(key, hashes.SHA256())
+    files = folder / "server.pem", folder / "server.key"
+    files[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
+
+
+def test_over_tls_a_press_is_kept(engine, guarded):
+    with running(engine, guarded.url.replace("nats://", "tls://")) as worker:
+        assert worker.inlet.wait_connected(WAIT_S)
+        send(guarded, press(1))
+        (frame,) = wait_frames(engine, 1)
+    assert frame.result is Result.ACCEPTED
+
+
+def test_over_tls_nothing_is_said_to_a_server_that_cannot_show_who_it_is(engine, guarded, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with running(engine, guarded.url.replace("nats://", "tls://")) as worker:
+        assert not worker.inlet.wait_connected(1.5)
+
+
+def test_over_tls_nothing_is_said_in_the_clear(engine):
+    """Not even where a server, or who plays it, announces in the clear that it wants none."""
+    heard: list[bytes] = []
+
+    def listen(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            connection.sendall(b'INFO {"server_id": "x", "max_payload": 1048576, "tls_required": false}\r\n')
+            heard.append(connection.recv(4096))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(WAIT_S)
+        with running(engine, f"tls://ingest:hunter2@127.0.0.1:{server.getsockname()[1]}") as worker:
+            connection, _ = server.accept()
+            with connection:
+                listen(connection)
+            assert not worker.inlet.connected
+    assert heard[0][:1] == b"\x16"  # a TLS handshake
+    assert b"hunter2" not in heard[0]
 
 
 def test_nobody_comes_in_without_a_password(broker):
