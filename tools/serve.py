@@ -27,9 +27,7 @@ def command(
     database_url: DatabaseUrl = None,
     broker_url: Annotated[
         str | None,
-        typer.Option(
-            help="A broker that runs already, mqtt://… or nats://…; default: one started here."
-        ),
+        typer.Option(help="A broker that runs already, mqtt://… or nats://…; default: one started here."),
     ] = None,
     master_key_file: Annotated[Path | None, typer.Option(help="64 hex digits, mode 0600.")] = None,
     with_radio: Annotated[

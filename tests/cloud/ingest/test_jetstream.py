@@ -277,6 +277,18 @@ def test_it_comes_back_to_a_server_that_was_killed(engine, broker):
         wait_until(lambda: left(broker) == 0)
 
 
+def test_a_stream_that_was_deleted_is_made_anew(engine, broker):
+    with listening(engine, broker) as worker:
+        send(broker, press(1))
+        wait_frames(engine, 1)
+        wait_until(lambda: left(broker) == 0)
+        ask(broker, f"STREAM.DELETE.{STREAM}")
+        wait_until(lambda: not worker.inlet.connected)
+        assert worker.inlet.wait_connected(WAIT_S)
+        send(broker, press(2))
+        assert {frame.result for frame in wait_frames(engine, 2)} == {Result.ACCEPTED}
+
+
 class Cable:
     """Between an inlet and its server; cut, it lies there as if nothing were, and the next is whole."""
 
