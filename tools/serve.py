@@ -26,7 +26,8 @@ def command(
     host: Annotated[str | None, typer.Option(help="The address the web pages listen on.")] = None,
     database_url: DatabaseUrl = None,
     broker_url: Annotated[
-        str | None, typer.Option(help="An MQTT broker that runs already, mqtt://host:1883; default: one started here.")
+        str | None,
+        typer.Option(help="A broker that runs already, mqtt://… or nats://…; default: one started here."),
     ] = None,
     master_key_file: Annotated[Path | None, typer.Option(help="64 hex digits, mode 0600.")] = None,
     with_radio: Annotated[
@@ -64,6 +65,8 @@ def command(
             children: dict[str, Callable[[], bool]] = {}
             if chosen.broker_url:
                 url = chosen.broker_url.get_secret_value()
+                if with_radio and url.startswith(("nats://", "tls://")):
+                    raise Failure("the radio model speaks MQTT: run it beside, or not at all, with --no-radio")
             else:
                 own = parts.enter_context(broker(chosen.data_dir, chosen.mqtt_port, chosen.data_dir / "nats.log"))
                 url, own_port = own.url, own.port

@@ -52,12 +52,23 @@ def test_a_wrong_setting_is_refused(tmp_path, line):
 
 
 @pytest.mark.parametrize(
-    "url", ["nonsense", "http://a:hunter2@b", "mqtt://", "mqtt://a:hunter2@b:99999", "mqtt://a:hunter/2@b"]
+    "url",
+    [
+        *("nonsense", "http://a:hunter2@b", "mqtt://", "mqtt://a:hunter2@b:99999", "mqtt://a:hunter/2@b"),
+        *("nats://a:hunter2@b,", "tls://a:hunter2@b:4222,c:99999", "nats://a:hunter/2@b,c"),
+    ],
 )
 def test_a_broker_url_is_checked_and_not_repeated(url):
     with pytest.raises(pydantic.ValidationError) as refused:
         load(broker_url=url)
     assert "hunter" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["nats://a", "tls://a:b@c:1,d,[::1]:4222", "mqtts://a:b@c"])
+def test_a_broker_may_speak_nats_and_be_several_servers(url):
+    found = load(broker_url=url).broker_url
+    assert found is not None
+    assert found.get_secret_value() == url
 
 
 def test_an_empty_host_is_not_every_address():
