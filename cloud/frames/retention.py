@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from cloud.database import reading
 from cloud.frames import months
+from cloud.frames.months import Month
 from cloud.frames.store import frames
 
 AT_ONCE = 1_000  # rows a transaction: a few milliseconds, so that no press waits longer for SQLite's one writer
@@ -24,7 +25,7 @@ class Pruned:
     """What was let go of: rows, and the months among them that went whole."""
 
     frames: int = 0
-    months: tuple[months.Month, ...] = ()
+    months: tuple[Month, ...] = ()
 
 
 def prune(engine: sa.Engine, before: datetime, stopping: Callable[[], bool] = lambda: False) -> Pruned:
@@ -36,7 +37,7 @@ def prune(engine: sa.Engine, before: datetime, stopping: Callable[[], bool] = la
     if engine.dialect.name != "postgresql":
         newest = sa.select(sa.func.max(frames.c.id)).scalar_subquery()
         return Pruned(_by_rows(engine, frames, before, stopping, frames.c.id < newest))
-    gone: list[months.Month] = []
+    gone: list[Month] = []
     count = 0
     with reading(engine) as conn:
         old = [month for month in months.made(conn) if month.next.start <= before]

@@ -157,8 +157,8 @@ def cancelled_by(conn: sa.Connection, key: Key) -> int | None:
 def append(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Add `rows` to the log, the last thing in a transaction; all must have the same columns.
 
-    One worker after the other, until its commit: else a stream that has read an id would pass over a smaller one that is
-    committed later. The pages in other processes are rung when it is committed.
+    One worker after the other, until its commit: else a stream that has read an id would pass over a smaller one that
+    is committed later. The pages in other processes are rung when it is committed.
     """
     if conn.dialect.name == "postgresql":  # on SQLite only one writes
         conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_APPEND_LOCK), live.notification()))

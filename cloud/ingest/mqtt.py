@@ -229,7 +229,7 @@ class Inlet:
             log.info("listening", topic=self._topic, broker=self._url.hostname, port=self._url.port)
 
         def on_unsubscribe(_client: paho.Client, _data: object, mid: int, *_: object) -> None:
-            # Answered in its turn: what the session held came before. Asked twice, as a broker may answer the first time
+            # Answered in its turn: what the session held came before. Asked twice, as a broker may answer the first
             # before it has begun to send what it holds.
             if mid != self._asked_mid or self._taken > self._asked[-1]:
                 return  # it is asked again when that is acknowledged
@@ -278,7 +278,8 @@ def has_shared_subscriptions(url: str) -> bool:
     """
     parts = urlsplit(url)
     answer = _greeting(_client(parts, "", MQTTProtocolVersion.MQTTv5), parts)
-    if answer is None and _greeting(_client(parts, "", MQTTProtocolVersion.MQTTv311, clean_session=True), parts) is None:
+    older = _client(parts, "", MQTTProtocolVersion.MQTTv311, clean_session=True)
+    if answer is None and _greeting(older, parts) is None:
         port = parts.port or DEFAULT_PORTS[parts.scheme]
         raise Unreachable(f"the broker does not answer: {parts.scheme}://{parts.hostname}:{port}")
     return answer is not None and getattr(answer, "SharedSubscriptionAvailable", 1) == 1

@@ -143,7 +143,7 @@ class Writer:
                 self._held_up.clear()
                 return list(outcomes)
             except Exception as error:
-                # Locked, full, away or in conflict: the same batch again. The messages are here, nothing of them is kept.
+                # Locked, full, away or in conflict: the same batch again, of which nothing is kept yet.
                 if isinstance(error, DBAPIError) and database.in_conflict(error):
                     log.warning("another worker had the right of way", messages=len(batch), error=database.why(error))
                     continue

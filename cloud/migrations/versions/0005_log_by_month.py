@@ -17,7 +17,8 @@ def upgrade() -> None:
         return  # SQLite keeps one table
     _set_aside()
     op.execute(
-        "CREATE TABLE frames (LIKE frames_before INCLUDING DEFAULTS, CONSTRAINT pk_frames PRIMARY KEY (id, received_at),"
+        "CREATE TABLE frames (LIKE frames_before INCLUDING DEFAULTS,"
+        " CONSTRAINT pk_frames PRIMARY KEY (id, received_at),"
         " CONSTRAINT fk_frames_pickup_id FOREIGN KEY (pickup_id) REFERENCES pickups (id))"
         " PARTITION BY RANGE (received_at)"
     )
@@ -59,7 +60,7 @@ def _take_back() -> None:
 
 
 def _months() -> list[tuple[str, int, int]]:
-    """(table, first, end in ms) of each UTC month with rows, and of this and the next; a later one is a clock's error."""
+    """(table, first, end in ms) of each UTC month with rows, this and the next; a later one is a clock's error."""
     rows = op.get_bind().execute(
         sa.text(
             "WITH months AS ("
@@ -69,7 +70,8 @@ def _months() -> list[tuple[str, int, int]]:
             " FROM generate_series(0, :ahead) AS ahead)"
             " SELECT 'frames_' || to_char(at, 'YYYY_MM'), CAST(extract(epoch FROM at) * 1000 AS bigint),"
             " CAST(extract(epoch FROM at + interval '1 month') * 1000 AS bigint) FROM months"
-            " WHERE at BETWEEN '1970-01-01' AND (now() AT TIME ZONE 'UTC') + make_interval(months => :ahead) ORDER BY at"
+            " WHERE at >= '1970-01-01' AND at <= (now() AT TIME ZONE 'UTC') + make_interval(months => :ahead)"
+            " ORDER BY at"
         ),
         {"ahead": AHEAD},
     )
