@@ -1,53 +1,70 @@
 """The cloud's one composition root: `python -m cloud` runs ingest and web in one process, beside a broker by URL.
 
-`domino serve` calls `run` too, after it has started a broker and the radio model of its own.
+`domino serve` calls `run` too, after it has started a broker and the radio model of its own. `python -m cloud web` is
+the pages alone, and `python -m cloud worker N` ingest alone, one of any number that share the work: `domino ingest`
+starts and minds those of one machine.
 """
 
+import json
 import secrets
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import prometheus_client
 import sqlalchemy as sa
 import structlog
 import uvicorn
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import cloud.accounts.store as accounts
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
+from cloud.frames.keeper import LogKeeper
 from cloud.ingest.callbacks import PATH, Callbacks
-from cloud.ingest.inlet import open_inlet, without_password
-from cloud.ingest.keys import make_keys, read_keys
+from cloud.ingest.inlet import Inlet, is_shared, open_inlet, without_password
+from cloud.ingest.keys import Keys, make_keys, read_keys
 from cloud.ingest.receive import Limits
 from cloud.ingest.writer import Writer
-from cloud.live import Bell
-from cloud.pages import STATIC
+from cloud.live import Bell, Ear
 from cloud.secret import write_secret
 from cloud.settings import FIRST_SIGN_IN, Settings, load
-from cloud.stamps.allowance import Allowance
-from cloud.stamps.desk import Desk
 from cloud.stamps.keeper import Keeper, Terms
 from cloud.stamps.lease import Lease
 from cloud.stamps.vault import Vault, WrongKey
-from cloud.web import create_app
+from cloud.status import Status
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 BROKER_S = 20.0  # for the broker to answer at the start
 STREAMS_END_S = 3  # how long open event streams may hold up a stop
+
+# Of a broker by which several workers would each get every message, or none.
+NOT_SHARED = (
+    "this broker has no shared subscriptions ($share), so it takes one worker alone:"
+    " Mosquitto, EMQX and HiveMQ have them, nats-server has not"
+)
 
 log = structlog.get_logger(__name__)
 
 
 class CannotStart(RuntimeError):
     """The settings or the machine do not allow a start; the message says what to change."""
+
+
+class NotRetired(RuntimeError):
+    """A worker that was to end for good ended too early: the broker still keeps messages for it."""
 
 
 class PartEnded(RuntimeError):
@@ -76,91 +93,213 @@ def run(
     this one is called and whether it runs: /health tells it, and the service ends with the first that does not.
     """
     set_up_logs(settings.log_format)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)  # uvicorn raises the signal once more when it has stopped
+    _end_on_signals()
     listener = _listen(settings.host, settings.http_port)
-    keys = read_keys(settings.master_key_file) if settings.master_key_file else make_keys(settings.master_key)
-    database.migrate(settings.database, keys.stamp_key)
-    engine = database.connect(settings.database)
-    vault, lease = Vault(keys.stamp_key()), Lease()
-    _check_key(engine, vault, settings.master_key)
-    _first_account(engine, settings.data_dir)
+    opened = _open(settings)
+    _first_account(opened.engine, settings.data_dir)
 
     registry = prometheus_client.CollectorRegistry()
     bell = Bell()
-    terms = Terms(
-        settings.stamp_pool,
-        timedelta(days=settings.stamp_lifetime_days),
-        timedelta(days=settings.stamp_quarantine_days),
-    )
-    keeper = Keeper(engine, vault, lease, terms, registry=registry, stamped=bell.ring)
+    keeper = _keeper(opened, settings, registry, stamped=bell.ring)
 
     def committed() -> None:
         bell.ring()
         keeper.wake()
 
-    limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
-    writer = Writer(engine, keys, limits=limits, lease=lease, registry=registry, committed=committed)
-    inlet = open_inlet(
-        broker_url,
-        writer,
-        registry=registry,
-        partitions=settings.broker_partitions,
-        replicas=settings.broker_replicas,
-    )
-    parts = (inlet, writer, keeper)
-    threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in parts]
-    for thread in threads:
-        thread.start()
-    try:
+    writer = _writer(opened, settings, registry, committed)
+    inlet = _inlet(settings, broker_url, writer, registry=registry)
+    parts = (inlet, writer, keeper, Ear(opened.engine, committed), LogKeeper(opened.engine, settings.frames_kept_days))
+    with _running(opened, parts):
         # Before anything publishes for it: a broker keeps nothing for a session that it has not met.
         if not inlet.wait_connected(BROKER_S):
             raise CannotStart(f"the broker does not answer: {without_password(broker_url)}")
         beside = start_beside()
         checks = {
-            "database": lambda: not writer.held_up and _answers(engine),
+            "database": lambda: not writer.held_up and _answers(opened.engine),
             "broker": lambda: inlet.connected,
             "stamps": lambda: keeper.is_well,
             **beside,
         }
-        desk = Desk(
-            engine,
-            vault,
-            lambda: keeper.register,
-            lambda: keeper.live,
-            alpha=settings.stamp_false_accepts,
-            allowance=Allowance(settings.stamp_misses_at_once, settings.stamp_misses_per_hour),
-        )
-        app = create_app(
-            engine=engine,
-            bell=bell,
-            health=lambda: {name: is_well() for name, is_well in checks.items()},
-            facts=lambda: {"stamps": keeper.facts()},
-            registry=registry,
-            vault=vault,
-            desk=desk,
-            vendor=STATIC / "vendor",
-        )
-        config = uvicorn.Config(
-            _beside_callbacks(app, writer, settings),
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=STREAMS_END_S,
-            server_header=False,
-        )
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        ready = Ready(f"http://{host}:{listener.getsockname()[1]}")
-        server = _Server(config, lambda: announce(ready), beside)
+        app = _pages(opened, settings, bell, keeper, registry, checks)
+        server = _Server(_beside_callbacks(app, writer, settings), listener, announce, beside)
         app.state.stopping = lambda: server.should_exit  # open event streams end by themselves
-        server.run(sockets=[listener])
+        server.serve_until_ended()
         if server.missed:
             raise PartEnded(f"{server.missed} has ended by itself, and this service with it")
+
+
+def run_web(settings: Settings, announce: Announce) -> None:
+    """The pages without ingest, which runs elsewhere on the same database; else as `run`."""
+    set_up_logs(settings.log_format)
+    _end_on_signals()
+    listener = _listen(settings.host, settings.http_port)
+    opened = _open(settings)
+    _first_account(opened.engine, settings.data_dir)
+
+    registry = prometheus_client.CollectorRegistry()
+    bell = Bell()
+    keeper = _keeper(opened, settings, registry, stamped=bell.ring)
+
+    def heard() -> None:
+        bell.ring()
+        keeper.wake()  # the workers may want codes
+
+    parts = (keeper, Ear(opened.engine, heard), LogKeeper(opened.engine, settings.frames_kept_days))
+    with _running(opened, parts):
+        checks = {"database": lambda: _answers(opened.engine), "stamps": lambda: keeper.is_well}
+        app = _pages(opened, settings, bell, keeper, registry, checks)
+        server = _Server(app, listener, announce)
+        app.state.stopping = lambda: server.should_exit
+        server.serve_until_ended()
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One of those that share the ingest: `number` counts from 1 on its machine, and with the name is its session's."""
+
+    number: int
+    retiring: bool = False  # takes what the broker still holds for it, and ends for good
+
+
+def run_worker(settings: Settings, broker_url: str, worker: Worker, announce: Announce) -> None:
+    """Ingest without pages, until SIGINT or SIGTERM, or until it is retired; else as `run`.
+
+    It mints no stamps, and so loads no register: it leases from what a process with pages has minted.
+    """
+    set_up_logs(settings.log_format, worker=worker.number)
+    _end_on_signals()
+    listener = _listen(settings.host, settings.ingest_port and settings.ingest_port + worker.number)
+    shares = is_shared(broker_url)
+    if worker.number > 1 and not shares:
+        raise CannotStart(NOT_SHARED)
+    opened = _open(settings)
+    registry = prometheus_client.CollectorRegistry()
+    keeper = _keeper(opened, settings, registry, mints=False)
+    writer = _writer(opened, settings, registry, keeper.wake)
+    inlet = _inlet(
+        settings,
+        broker_url,
+        writer,
+        registry=registry,
+        client_id=f"domino-{settings.worker_name}-{worker.number}",
+        group=settings.share_group if shares else None,
+        retiring=worker.retiring,
+    )
+    try:
+        with _running(opened, (inlet, writer, keeper)):
+            if not worker.retiring and not inlet.wait_connected(BROKER_S):
+                raise CannotStart(f"the broker does not answer: {without_password(broker_url)}")
+            checks = {
+                "database": lambda: not writer.held_up and _answers(opened.engine),
+                "broker": lambda: inlet.connected or worker.retiring,
+                "stamps": lambda: keeper.is_well,
+            }
+            status = Status(checks, registry, worker=worker.number)
+            ends = {"the session": lambda: not inlet.retired} if worker.retiring else {}
+            _Server(_beside_callbacks(status, writer, settings), listener, announce, ends).serve_until_ended()
     finally:
-        for part in parts:
+        if worker.retiring and not inlet.retired:
+            raise NotRetired(f"worker {worker.number} ended before the broker had nothing left for it")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The database, up to date, and the secrets that belong to it."""
+
+    engine: sa.Engine
+    keys: Keys
+    vault: Vault
+    lease: Lease
+
+
+def _open(settings: Settings) -> _Opened:
+    keys = read_keys(settings.master_key_file) if settings.master_key_file else make_keys(settings.master_key)
+    database.migrate(settings.database, keys.stamp_key)
+    engine = database.connect(settings.database)
+    vault = Vault(keys.stamp_key())
+    _check_key(engine, vault, settings.master_key)
+    return _Opened(engine, keys, vault, Lease())
+
+
+def _keeper(opened: _Opened, settings: Settings, registry: prometheus_client.CollectorRegistry, **how: Any) -> Keeper:
+    terms = Terms(
+        settings.stamp_pool,
+        timedelta(days=settings.stamp_lifetime_days),
+        timedelta(days=settings.stamp_quarantine_days),
+    )
+    return Keeper(opened.engine, opened.vault, opened.lease, terms, registry=registry, **how)
+
+
+def _writer(
+    opened: _Opened,
+    settings: Settings,
+    registry: prometheus_client.CollectorRegistry,
+    committed: Callable[[], object],
+) -> Writer:
+    limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
+    return Writer(opened.engine, opened.keys, limits=limits, lease=opened.lease, registry=registry, committed=committed)
+
+
+def _inlet(settings: Settings, broker_url: str, writer: Writer, **how: Any) -> Inlet:
+    return open_inlet(
+        broker_url, writer, partitions=settings.broker_partitions, replicas=settings.broker_replicas, **how
+    )
+
+
+class _Part(Protocol):
+    """What runs in a thread of its own until it is stopped."""
+
+    def run(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+@contextmanager
+def _running(opened: _Opened, parts: Sequence[_Part]) -> Iterator[None]:
+    """The parts in their threads; stopped one after the other, so that nothing comes in when its reader has ended."""
+    threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in parts]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for part, thread in zip(parts, threads, strict=True):
             part.stop()
-        for thread in threads:
             thread.join()
-        engine.dispose()
+        opened.engine.dispose()
+
+
+def _pages(
+    opened: _Opened,
+    settings: Settings,
+    bell: Bell,
+    keeper: Keeper,
+    registry: prometheus_client.CollectorRegistry,
+    checks: Mapping[str, Callable[[], bool]],
+) -> "FastAPI":
+    # Here, because a worker needs none of it, and it is half of what this process holds in memory.
+    from cloud.pages import STATIC
+    from cloud.stamps.allowance import Allowance
+    from cloud.stamps.desk import Desk
+    from cloud.web import create_app
+
+    desk = Desk(
+        opened.engine,
+        opened.vault,
+        lambda: keeper.register,
+        lambda: keeper.live,
+        alpha=settings.stamp_false_accepts,
+        allowance=Allowance(settings.stamp_misses_at_once, settings.stamp_misses_per_hour),
+    )
+    return create_app(
+        engine=opened.engine,
+        bell=bell,
+        health=lambda: {name: is_well() for name, is_well in checks.items()},
+        facts=lambda: {"stamps": keeper.facts()},
+        registry=registry,
+        vault=opened.vault,
+        desk=desk,
+        vendor=STATIC / "vendor",
+    )
 
 
 def _beside_callbacks(pages: ASGIApp, writer: Writer, settings: Settings) -> ASGIApp:
@@ -182,22 +321,46 @@ def _beside_callbacks(pages: ASGIApp, writer: Writer, settings: Settings) -> ASG
 
 
 class _Server(uvicorn.Server):
+    """Serves `app` on `listener` until a signal, or until one of `beside` runs no more, which `missed` then names."""
+
     def __init__(
-        self, config: uvicorn.Config, started: Callable[[], object], beside: Mapping[str, Callable[[], bool]]
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        announce: Announce,
+        beside: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
     ) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=STREAMS_END_S,
+            server_header=False,
+        )
         super().__init__(config)
-        self._announce = started
+        host, port = listener.getsockname()[:2]
+        self._listener = listener
+        self._announce = announce
+        self._ready = Ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         self._beside = beside
-        self.missed: str | None = None  # the process beside this one that ended and took the service with it
+        self.missed: str | None = None
+
+    def serve_until_ended(self) -> None:
+        self.run(sockets=[self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        self._announce()
+        self._announce(self._ready)
 
     async def on_tick(self, counter: int) -> bool:
         self.missed = next((name for name, is_running in self._beside.items() if not is_running()), None)
         self.should_exit = self.should_exit or self.missed is not None
         return await super().on_tick(counter)
+
+
+def _end_on_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)  # uvicorn raises the signal once more when it has stopped
 
 
 def _end(*_: object) -> None:
@@ -239,14 +402,19 @@ def _answers(engine: sa.Engine) -> bool:
     try:
         with database.reading(engine) as conn:
             return conn.execute(sa.text("SELECT 1")).scalar() == 1
-    except OperationalError:
+    except DBAPIError:
         return False
 
 
-def set_up_logs(log_format: str) -> None:
-    """Structured logs on standard error: for people, or one JSON object a line."""
+def set_up_logs(log_format: str, **always: object) -> None:
+    """Structured logs on standard error: for people, or one JSON object a line. Each has what is `always` said."""
+
+    def say_always(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {**event, **always}
+
     structlog.configure(
         processors=[
+            say_always,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso", utc=True),
             structlog.processors.format_exc_info if log_format == "json" else _as_is,
@@ -261,15 +429,32 @@ def _as_is(_logger: object, _method: str, event: structlog.typing.EventDict) -> 
     return event
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
+    """`python -m cloud [web | worker N [--retire]]`; each says where it is reached on a line of standard output."""
     settings = load()
-    if settings.broker_url is None:
-        sys.exit("cloud: DOMINO_BROKER_URL is not set; `domino serve` starts a broker of its own")
+
+    def announce(ready: Ready) -> None:
+        log.info("ready", url=ready.http_url)
+
+    def tell(ready: Ready) -> None:
+        print(json.dumps(asdict(ready)), flush=True)  # noqa: T201  `domino ingest` reads it
+
+    broker_url = None if settings.broker_url is None else settings.broker_url.get_secret_value()
     try:
-        run(settings, settings.broker_url.get_secret_value(), lambda ready: log.info("ready", url=ready.http_url))
-    except (CannotStart, PartEnded, ValueError, OSError) as error:
+        match arguments:
+            case ["web"]:
+                run_web(settings, announce)
+            case _ if broker_url is None:
+                sys.exit("cloud: DOMINO_BROKER_URL is not set; `domino serve` starts a broker of its own")
+            case []:
+                run(settings, broker_url, announce)
+            case ["worker", number, *how] if number.isdecimal() and int(number) and how in ([], ["--retire"]):
+                run_worker(settings, broker_url, Worker(int(number), retiring=bool(how)), tell)
+            case _:
+                sys.exit("usage: python -m cloud [web | worker N [--retire]]")
+    except (CannotStart, NotRetired, PartEnded, ValueError, OSError) as error:
         sys.exit(f"cloud: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -5,12 +5,25 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.ext.compiler import compiles
 
+from cloud import live
 from cloud.database import BigId, Instant, Many, metadata, moment
 from cloud.fleet.store import buttons
 from cloud.frames.model import Frame, Result, read_copies
 
-# Append-only: the raw truth. Its id is the live pages' event id.
+
+class _LogKey(sa.PrimaryKeyConstraint):
+    """The id. PostgreSQL wants the time in it as well, by which it parts the table; the ids come of one sequence."""
+
+
+@compiles(_LogKey, "postgresql")
+def _with_the_time(_key: _LogKey, _compiler: Any, **_: Any) -> str:
+    return "CONSTRAINT pk_frames PRIMARY KEY (id, received_at)"
+
+
+# Append-only: the raw truth. Its id is the live pages' event id. On PostgreSQL one table a month: see frames.months.
 frames = sa.Table(
     "frames",
     metadata,
@@ -35,7 +48,15 @@ frames = sa.Table(
     sa.Column("kind", sa.Text),
     sa.Column("pickup_id", BigId, sa.ForeignKey("pickups.id"), index=True),
     sa.Column("downlink", sa.LargeBinary(8)),
+    _LogKey("id"),
     sa.Index("ix_frames_device_id", "device", "id"),
+    postgresql_partition_by="RANGE (received_at)",
+)
+# What no month's table takes, as of a clock that jumped, is kept here.
+event.listen(
+    frames,
+    "after_create",
+    sa.DDL("CREATE TABLE frames_default PARTITION OF frames DEFAULT").execute_if(dialect="postgresql"),
 )
 
 # One row a message that was accepted: its key is what makes a copy or a replay change nothing.
@@ -58,6 +79,8 @@ uplinks = sa.Table(
     sa.Column("downlink", sa.LargeBinary(8)),  # the one answer it may have; a repeat sends the same bytes
 )
 
+
+_APPEND_LOCK = 0x4652_414D_4553  # "FRAMES"
 
 RAW_LIMIT = 4096  # bytes kept of a message: ten times the longest callback; the rest of a flood is only counted
 
@@ -171,17 +194,16 @@ _APPEND = Many(
     " data bytea, heard_at bigint, seq integer, listens boolean, lqi text, copies json, generation integer,"
     " counter bigint, kind text, pickup bigint, downlink bytea",
 )
-_APPEND_LOCK = 0x4652_414D_4553  # "FRAMES"
 
 
 def append(conn: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Add `rows` to the log, the last thing in a transaction; a row has the columns of `frames` without its id.
 
     Times are in ms, copies as JSON. Until the commit no other process adds any: ids then come to light in their order,
-    and a live page that reads on from the last one that it has passes over none.
+    and a live page that reads on from the last one that it has passes over none. The pages of other processes are rung.
     """
     if conn.dialect.name == "postgresql":  # on SQLite only one writes
-        conn.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_APPEND_LOCK,))
+        conn.exec_driver_sql("SELECT pg_advisory_xact_lock(%s), pg_notify(%s, '')", (_APPEND_LOCK, live.CHANNEL))
     _APPEND.run(conn, rows)
 
 

@@ -4,7 +4,7 @@ An inlet runs in a thread of its own. It hands groups of messages to `Writer.put
 that is committed, and nothing else; it outlives its broker.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
@@ -21,6 +21,9 @@ class Inlet(Protocol):
     @property
     def connected(self) -> bool: ...
 
+    @property
+    def retired(self) -> bool: ...
+
     def wait_connected(self, timeout_s: float) -> bool: ...
 
     def run(self) -> None: ...
@@ -35,11 +38,17 @@ def open_inlet(
     registry: CollectorRegistry,
     partitions: int = jetstream.DEFAULT_PARTITIONS,
     replicas: int | None = None,
+    **session: Any,
 ) -> Inlet:
-    """The inlet for `url`: MQTT's, or JetStream's with so many `partitions` and `replicas`."""
+    """The inlet for `url`: MQTT's, with its `session`, or JetStream's with so many `partitions` and `replicas`."""
     if urlsplit(url).scheme in ("nats", "tls"):
         return jetstream.Inlet(url, writer, registry=registry, partitions=partitions, replicas=replicas)
-    return mqtt.Inlet(url, writer, registry=registry)
+    return mqtt.Inlet(url, writer, registry=registry, **session)
+
+
+def is_shared(url: str) -> bool:
+    """Whether several workers may take in from the broker at `url`; raises `mqtt.Unreachable`."""
+    return urlsplit(url).scheme in ("nats", "tls") or mqtt.has_shared_subscriptions(url)
 
 
 def without_password(url: str) -> str:

@@ -89,6 +89,8 @@ class Inlet:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked = asyncio.Event()
 
+    retired = False  # no session is kept for a worker: its consumers are everybody's
+
     @property
     def connected(self) -> bool:
         """Whether the stream is there, this worker is heard by the others, and the connection stands."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
+from cloud import database
 from cloud.database import now as present
 from cloud.frames.model import Result
 from cloud.ingest.keys import Keys
@@ -141,13 +142,17 @@ class Writer:
                     )
                 self._held_up.clear()
                 return list(outcomes)
-            except OperationalError as error:
-                # Locked, full or away. The same batch again: the messages are here, and nothing of them was kept.
-                self._held_up.set()
-                log.error("database refused a batch", messages=len(batch), error=str(error.orig))
-                self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
-                tries += 1
-            except Exception:
+            except Exception as error:
+                # Locked, full, away or in conflict: the same batch again, of which nothing is kept yet.
+                if isinstance(error, DBAPIError) and database.in_conflict(error):
+                    log.warning("another worker had the right of way", messages=len(batch), error=database.why(error))
+                    continue
+                if isinstance(error, DBAPIError) and database.refuses(error):
+                    self._held_up.set()
+                    log.error("database refused a batch", messages=len(batch), error=database.why(error))
+                    self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
+                    tries += 1
+                    continue
                 if len(batch) == 1:
                     log.exception("message not taken in", device=batch[0].device, size=len(batch[0].payload))
                     return [None]

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -16,15 +17,16 @@ NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 CODE = "7K4F-2M9X-11AB"
 
 
-@pytest.fixture
-def conn():
-    engine = database.connect("sqlite://")
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def conn(request: pytest.FixtureRequest) -> Iterator[sa.Connection]:
+    engine = database.connect("sqlite://" if request.param == "SQLite" else request.getfixturevalue("postgres_url"))
     database.metadata.create_all(engine)
     with engine.begin() as conn:
         for name in ("claire", "paul"):
             values = {"name": name, "display_name": name, "role": "customer", "password_hash": "-", "created_at": NOW}
             conn.execute(sa.insert(accounts).values(values))
         yield conn
+    engine.dispose()
 
 
 def add(conn: sa.Connection, id: int = 0x12AB34, code: str = CODE) -> None:

@@ -1,5 +1,6 @@
 """The log, filled by ingest itself and read as pages and scripts read it."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -8,13 +9,14 @@ import sqlalchemy as sa
 import cloud.frames.store as frames
 from cloud import database
 from cloud.frames.model import Copy, Result
-from tests.cloud.ingest.test_receive import DEVICE, NOW, OTHER, make_engine, message, press, take
+from tests.cloud.ingest.test_receive import DEVICE, NOW, OTHER, engine, message, press, take
+
+__all__ = ["engine"]
 
 
 @pytest.fixture
-def conn():
+def conn(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Six frames over three minutes: two presses of one button, a copy, another button's, noise, an unknown button."""
-    engine = make_engine()
     take(engine, press(1), press(1), now=NOW)
     take(engine, press(2), press(1, OTHER), now=NOW + timedelta(seconds=59))
     take(engine, message(DEVICE, b"noise"), press(1, 0xFE03D1A0), now=NOW + timedelta(minutes=2))
@@ -68,9 +70,7 @@ def test_frames_are_counted_by_minute_and_result(conn):
     assert frames.per_minute(conn, NOW + 3 * minute, NOW + 9 * minute) == []
 
 
-def test_an_empty_log_has_no_newest_id():
-    engine = database.connect("sqlite://")
-    database.metadata.create_all(engine)
+def test_an_empty_log_has_no_newest_id(engine: sa.Engine):
     with database.reading(engine) as conn:
         assert frames.last_id(conn) == 0
         assert conn.execute(sa.select(frames.frames)).all() == []

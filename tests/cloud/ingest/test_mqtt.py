@@ -39,13 +39,19 @@ def running(engine: sa.Engine, url: str) -> Iterator[tuple[Inlet, Writer]]:
     registry = prometheus_client.CollectorRegistry()
     writer = Writer(engine, KEYS, limits=Limits(), lease=Lease(), registry=registry, committed=lambda: None)
     inlet = Inlet(url, writer, registry=registry)
-    threads = [threading.Thread(target=part.run) for part in (inlet, writer)]
+    with in_threads(inlet, writer):
+        yield inlet, writer
+
+
+@contextmanager
+def in_threads(*parts: Inlet | Writer) -> Iterator[None]:
+    threads = [threading.Thread(target=part.run) for part in parts]
     for thread in threads:
         thread.start()
     try:
-        yield inlet, writer
+        yield
     finally:
-        for part in (inlet, writer):
+        for part in parts:
             part.stop()
         for thread in threads:
             thread.join()
