@@ -122,8 +122,9 @@ class Ear:
         """The driver's own, taken out of the pool for good."""
         pooled = self._engine.raw_connection()
         try:
+            connection = pooled.driver_connection
             pooled.detach()
-            yield pooled.driver_connection
+            yield connection
         finally:
             pooled.close()
 
