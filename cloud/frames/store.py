@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cloud.database import BigId, Instant, insert, metadata
 from cloud.fleet.store import buttons
-from cloud.frames.model import Copy, Frame, Result
+from cloud.frames.model import HEAD_BYTES, Copy, Frame, Result, trace_id, trace_parts
 
 # Append-only: the raw truth. Its id is the live pages' event id.
 frames = sa.Table(
@@ -171,6 +171,22 @@ def of_pickup(conn: sa.Connection, pickup_id: int) -> list[Frame]:
 def find(conn: sa.Connection, id: int) -> Frame | None:
     row = conn.execute(_READ.where(frames.c.id == id)).first()
     return _frame(row) if row else None
+
+
+def of_trace(conn: sa.Connection, trace: str, limit: int = 50) -> list[Frame]:
+    """The frames of one radiated message, oldest first; raises ValueError for what is no trace id."""
+    device, head = trace_parts(trace)
+    shown = sa.func.substr(frames.c.data, 1, HEAD_BYTES, type_=sa.LargeBinary)
+    query = _READ.where(frames.c.device == device, shown == head)
+    found = [_frame(row) for row in conn.execute(query.order_by(frames.c.id).limit(limit))]
+    return [frame for frame in found if frame.trace == trace.lower()]
+
+
+def traces(conn: sa.Connection, pickup_ids: Collection[int]) -> dict[int, str]:
+    """The trace id of the press that made each order, by the order's id."""
+    query = sa.select(frames.c.pickup_id, frames.c.device, frames.c.data).order_by(frames.c.id.desc())
+    rows = conn.execute(query.where(frames.c.pickup_id.in_(pickup_ids), frames.c.result == Result.ACCEPTED))
+    return {row.pickup_id: trace_id(row.device, row.data) for row in rows}
 
 
 def last_id(conn: sa.Connection) -> int:
