@@ -4,6 +4,7 @@
 """
 
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,16 +20,18 @@ import prometheus_client
 import sqlalchemy as sa
 import structlog
 import uvicorn
-from sqlalchemy.exc import OperationalError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import cloud.accounts.store as accounts
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
+from cloud.frames import store as frames
+from cloud.health import Check, Health, WriteProbe
 from cloud.ingest.callbacks import PATH, Callbacks
 from cloud.ingest.keys import make_keys, read_keys
 from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet
+from cloud.ingest.probe import BrokerProbe
 from cloud.ingest.receive import Limits
 from cloud.ingest.writer import Writer
 from cloud.live import Bell
@@ -76,7 +80,7 @@ def run(
     `start_beside` starts what needs a listening ingest, such as the radio model, and gives what each process beside
     this one is called and whether it runs: /health tells it, and the service ends with the first that does not.
     """
-    set_up_logs(settings.log_format)
+    set_up_logs(settings.log_format, settings.log_level)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)  # uvicorn raises the signal once more when it has stopped
     listener = _listen(settings.host, settings.http_port)
@@ -88,22 +92,44 @@ def run(
     _first_account(engine, settings.data_dir)
 
     registry = prometheus_client.CollectorRegistry()
+    describe_process(registry, settings.data_dir)
     bell = Bell()
     terms = Terms(
         settings.stamp_pool,
         timedelta(days=settings.stamp_lifetime_days),
         timedelta(days=settings.stamp_quarantine_days),
     )
-    keeper = Keeper(engine, vault, lease, terms, registry=registry, stamped=bell.ring)
+    keeper = Keeper(engine, vault, lease, terms, registry=registry, stamped=bell.ring, traces=frames.traces)
 
     def committed() -> None:
         bell.ring()
         keeper.wake()
 
     limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
-    writer = Writer(engine, keys, limits=limits, lease=lease, registry=registry, committed=committed)
+    writer = Writer(
+        engine,
+        keys,
+        limits=limits,
+        lease=lease,
+        registry=registry,
+        committed=committed,
+        lines_per_second=settings.log_messages_per_second,
+    )
     inlet = Inlet(broker_url, writer, registry=registry)
-    parts = (inlet, writer, keeper)
+    broker_probe = BrokerProbe(broker_url, registry=registry)
+    write_probe = WriteProbe(
+        engine, registry=registry, written_at=lambda: writer.written_at, trouble=lambda: writer.trouble
+    )
+    health = Health(
+        {
+            "database": write_probe.why,
+            "inlet": lambda: None if inlet.connected else "not subscribed at the broker",
+            "broker": broker_probe.why,
+            "stamps": keeper.why,
+        },
+        registry=registry,
+    )
+    parts = (inlet, writer, keeper, broker_probe, write_probe, health)
     threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in parts]
     for thread in threads:
         thread.start()
@@ -111,13 +137,10 @@ def run(
         # Before anything publishes for it: a broker keeps nothing for a session that it has not met.
         if not inlet.wait_connected(BROKER_S):
             raise CannotStart(f"the broker does not answer: {_without_password(broker_url)}")
+        broker_probe.wait_tried(1, BROKER_S)
         beside = start_beside()
-        checks = {
-            "database": lambda: not writer.held_up and _answers(engine),
-            "broker": lambda: inlet.connected,
-            "stamps": lambda: keeper.is_well,
-            **beside,
-        }
+        for name, is_running in beside.items():
+            health.add(name, _runs(is_running))
         desk = Desk(
             engine,
             vault,
@@ -129,7 +152,8 @@ def run(
         app = create_app(
             engine=engine,
             bell=bell,
-            health=lambda: {name: is_well() for name, is_well in checks.items()},
+            health=health.look,
+            alive=lambda: {thread.name: thread.is_alive() for thread in threads},
             facts=lambda: {"stamps": keeper.facts()},
             registry=registry,
             vault=vault,
@@ -137,7 +161,7 @@ def run(
             vendor=STATIC / "vendor",
         )
         config = uvicorn.Config(
-            _beside_callbacks(app, writer, settings),
+            _beside_callbacks(app, writer, settings, registry),
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=STREAMS_END_S,
@@ -158,7 +182,9 @@ def run(
         engine.dispose()
 
 
-def _beside_callbacks(pages: ASGIApp, writer: Writer, settings: Settings) -> ASGIApp:
+def _beside_callbacks(
+    pages: ASGIApp, writer: Writer, settings: Settings, registry: prometheus_client.CollectorRegistry
+) -> ASGIApp:
     """The callbacks' inlet, where there is a secret for it, in front of the pages and none of their machinery."""
     if settings.callback_secret is None:
         return pages
@@ -167,6 +193,8 @@ def _beside_callbacks(pages: ASGIApp, writer: Writer, settings: Settings) -> ASG
         secret=settings.callback_secret.get_secret_value(),
         networks=settings.callback_addresses,
         renamed=settings.callback_fields,
+        per_second=settings.callbacks_per_second,
+        registry=registry,
     )
 
     async def divide(scope: Scope, receive: Receive, send: Send) -> None:
@@ -235,18 +263,27 @@ def _without_password(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
 
 
-def _answers(engine: sa.Engine) -> bool:
-    try:
-        with database.reading(engine) as conn:
-            return conn.execute(sa.text("SELECT 1")).scalar() == 1
-    except OperationalError:
-        return False
+def _runs(is_running: Callable[[], bool]) -> Check:
+    return lambda: None if is_running() else "the process has ended"
 
 
-def set_up_logs(log_format: str) -> None:
+def describe_process(registry: prometheus_client.CollectorRegistry, data_dir: Path) -> None:
+    """What Prometheus is told of this process and its machine, whatever role it has."""
+    prometheus_client.ProcessCollector(registry=registry)
+    info = prometheus_client.Info("domino_build", "The version that runs", registry=registry)
+    info.info({"version": version("domino")})
+    free = prometheus_client.Gauge("domino_disk_free_bytes", "Free space at the data folder", registry=registry)
+    free.set_function(lambda: shutil.disk_usage(data_dir).free)
+    size = prometheus_client.Gauge("domino_disk_size_bytes", "All space at the data folder", registry=registry)
+    size.set_function(lambda: shutil.disk_usage(data_dir).total)
+
+
+def set_up_logs(log_format: str, level: str = "info") -> None:
     """Structured logs on standard error: for people, or one JSON object a line."""
     structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso", utc=True),
             structlog.processors.format_exc_info if log_format == "json" else _as_is,

@@ -48,7 +48,10 @@ class Settings(BaseSettings):
     # Readings that may find nothing, of one token and at one place: each finds a live stamp with the probability above.
     stamp_misses_at_once: int = Field(500, ge=1, le=1_000_000)
     stamp_misses_per_hour: int = Field(20, ge=1, le=1_000_000)
+    callbacks_per_second: int = Field(0, ge=0)  # of one address; beyond it 429. 0: no limit
     log_format: str = Field("console", pattern="^(console|json)$")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    log_messages_per_second: int = Field(20, ge=0)  # lines a second for each result: each costs 15 µs. 0: none
 
     @field_validator("broker_url")
     @classmethod

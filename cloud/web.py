@@ -33,6 +33,7 @@ import cloud.stamps.pages
 from cloud import database, live, pages
 from cloud.accounts.attempts import Attempts
 from cloud.accounts.model import SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
+from cloud.health import Part
 from cloud.stamps.desk import Desk
 from cloud.stamps.model import NotReady, TooManyGuesses
 from cloud.stamps.vault import Vault
@@ -84,7 +85,8 @@ def create_app(
     *,
     engine: sa.Engine,
     bell: live.Bell,
-    health: Callable[[], dict[str, bool]],
+    health: Callable[[], Mapping[str, Part]],
+    alive: Callable[[], Mapping[str, bool]] = dict,
     facts: Callable[[], dict[str, object]] = dict,
     registry: prometheus_client.CollectorRegistry,
     vault: Vault,
@@ -106,10 +108,18 @@ def create_app(
 
     @app.get("/health", include_in_schema=False)
     def tell_health() -> JSONResponse:
-        parts = health()
-        well = all(parts.values())
-        said = {part: "up" if up else "down" for part, up in parts.items()}
-        return JSONResponse({"status": "up" if well else "down", "parts": said, **facts()}, 200 if well else 503)
+        return _health(health(), facts())
+
+    @app.get("/health/ready", include_in_schema=False)
+    def tell_ready() -> JSONResponse:
+        """Whether messages and customers may be sent here now."""
+        return _health(health(), {})
+
+    @app.get("/health/live", include_in_schema=False)
+    def tell_live() -> JSONResponse:
+        """Whether every thread runs: if not, only a new start helps."""
+        ended = [name for name, runs in alive().items() if not runs]
+        return JSONResponse({"status": "down" if ended else "up", "ended": ended}, 503 if ended else 200)
 
     @app.get("/metrics", include_in_schema=False)
     def tell_metrics() -> Response:
@@ -120,6 +130,17 @@ def create_app(
         app.add_exception_handler(error, _tell_error)
     app.add_middleware(Gate)
     return app
+
+
+def _health(parts: Mapping[str, Part], facts: Mapping[str, object]) -> JSONResponse:
+    is_well = all(part.is_well for part in parts.values())
+    told = {
+        "status": "up" if is_well else "down",
+        "parts": {name: "up" if part.is_well else "down" for name, part in parts.items()},
+        "since": {name: part.since.isoformat(timespec="seconds") for name, part in parts.items()},
+        "why": {name: part.why for name, part in parts.items() if part.why is not None},
+    }
+    return JSONResponse(told | dict(facts), 200 if is_well else 503)
 
 
 def _ask_to_sign_in(request: Request, _error: Exception) -> Response:

@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
-import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -28,8 +27,6 @@ KEEPALIVE_S = 30
 STORED = "$SYS/broker/store/messages/count"
 DROPPED = "$SYS/broker/publish/messages/dropped"
 
-log = structlog.get_logger(__name__)
-
 
 class BrokerProbe:
     """Tries the broker at `url` every `every_s` until it is stopped. Run `run` in a thread."""
@@ -41,6 +38,8 @@ class BrokerProbe:
         self._why: str | None = "it has not been tried yet"
         self._tried = threading.Condition()
         self._tries = 0
+        self._answered = threading.Event()
+        self._refused: str | None = None  # what its CONNACK said
         self._stopping = threading.Event()
         self._took = Histogram(
             "domino_broker_probe_seconds", "From a publish to the broker's PUBACK", registry=registry
@@ -69,45 +68,53 @@ class BrokerProbe:
         return self._why
 
     def wait_tried(self, times: int, timeout_s: float) -> bool:
-        """Whether it was tried `times` more, waiting for that."""
+        """Whether it has been tried `times` since its start, waiting for that."""
         with self._tried:
-            wanted = self._tries + times
-            return self._tried.wait_for(lambda: self._tries >= wanted, timeout_s)
+            return self._tried.wait_for(lambda: self._tries >= times, timeout_s)
 
     def stop(self) -> None:
         self._stopping.set()
 
     def run(self) -> None:
-        client = self._make_client()
-        try:
-            while not self._stopping.is_set():
-                started = time.monotonic()
-                self._note(self._try(client))
-                self._stopping.wait(max(self._every_s - (time.monotonic() - started), 0))
-        finally:
-            client.disconnect()
-            client.loop_stop()
+        client: paho.Client | None = None
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            if client is None or not client.is_connected():
+                # Always a new one: paho would send what an earlier connection left unacknowledged.
+                _close(client)
+                client = self._make_client()
+            self._note(self._try(client))
+            self._stopping.wait(max(self._every_s - (time.monotonic() - started), 0))
+        _close(client)
 
     def _try(self, client: paho.Client) -> str | None:
         """Publish; what is wrong."""
+        started = time.monotonic()
         if not client.is_connected():
-            client.loop_stop()
+            self._answered.clear()
             try:
                 client.connect(self._url.hostname or "", self._url.port or DEFAULT_PORTS[self._url.scheme], KEEPALIVE_S)
             except (OSError, ValueError) as error:
                 return f"it does not answer: {error}"
             client.loop_start()
-        started = time.monotonic()
-        sent = client.publish(TOPIC, b"", qos=1)
-        while not sent.is_published() and not self._stopping.is_set():
-            left_s = started + self._patience_s - time.monotonic()
-            if left_s <= 0:
-                client.disconnect()  # else paho sends it again and again, and all that follow
-                return f"it has not acknowledged a publish within {self._patience_s:g} s"
-            try:
-                sent.wait_for_publish(min(left_s, 0.5))
-            except (ValueError, RuntimeError):  # not connected yet: paho keeps it until then
-                self._stopping.wait(0.05)
+            if not self._answered.wait(self._patience_s):
+                return f"it has not answered a connection within {self._patience_s:g} s"
+            if self._refused:
+                return self._refused
+            started = time.monotonic()
+        try:
+            sent = client.publish(TOPIC, b"", qos=1)
+            while not sent.is_published() and client.is_connected() and not self._stopping.is_set():
+                left_s = started + self._patience_s - time.monotonic()
+                if left_s <= 0:
+                    client.disconnect()
+                    return f"it has not acknowledged a publish within {self._patience_s:g} s"
+                sent.wait_for_publish(min(left_s, 0.1))
+            is_taken = sent.is_published()
+        except (ValueError, RuntimeError):  # paho's way to say that the connection is gone
+            is_taken = False
+        if not is_taken:
+            return None if self._stopping.is_set() else "it closed the connection upon a publish"
         self._took.observe(time.monotonic() - started)
         return None
 
@@ -131,10 +138,12 @@ class BrokerProbe:
 
         def on_connect(client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
             if reason.is_failure:
-                log.error("broker refused the probe's connection", reason=str(reason))
-                return
-            self._expires.set(_expiry(client.socket()))
-            client.subscribe([(STORED, 0), (DROPPED, 0)])
+                self._refused = f"it refused the connection: {reason}"
+            else:
+                self._refused = None
+                self._expires.set(_expiry(client.socket()))
+                client.subscribe([(STORED, 0), (DROPPED, 0)])
+            self._answered.set()
 
         def on_message(_client: Any, _data: Any, message: paho.MQTTMessage) -> None:
             gauges = {STORED: self._stored, DROPPED: self._dropped}
@@ -146,7 +155,13 @@ class BrokerProbe:
         return client
 
 
+def _close(client: paho.Client | None) -> None:
+    if client is not None:
+        client.disconnect()
+        client.loop_stop()
+
+
 def _expiry(connection: Any) -> float:
     """When the certificate at the other end ends, in Unix time; 0 where there is none."""
     shown = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
-    return ssl.cert_time_to_seconds(shown["notAfter"]) if shown else 0.0
+    return ssl.cert_time_to_seconds(str(shown["notAfter"])) if shown else 0.0
