@@ -1,19 +1,26 @@
 """The cloud's one composition root: `python -m cloud` runs ingest and web in one process, beside a broker by URL.
 
-`domino serve` calls `run` too, after it has started a broker and the radio model of its own.
+`domino serve` calls `run` too, after it has started a broker and the radio model of its own. `python -m cloud web` is
+the pages alone, and `python -m cloud worker N` ingest alone, one of any number that share the work: `domino ingest`
+starts and minds those of one machine.
 """
 
+import json
+import math
 import secrets
 import shutil
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import prometheus_client
@@ -27,32 +34,43 @@ import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
 from cloud.frames import store as frames
+from cloud.frames.keeper import LogKeeper
 from cloud.health import Check, Health, WriteProbe
 from cloud.ingest.callbacks import PATH, Callbacks
-from cloud.ingest.keys import make_keys, read_keys
-from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet
+from cloud.ingest.keys import Keys, make_keys, read_keys
+from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet, has_shared_subscriptions
 from cloud.ingest.probe import BrokerProbe
 from cloud.ingest.receive import Limits
 from cloud.ingest.writer import Writer
-from cloud.live import Bell
-from cloud.pages import STATIC
+from cloud.live import Bell, Ear
 from cloud.secret import write_secret
 from cloud.settings import FIRST_SIGN_IN, Settings, load
-from cloud.stamps.allowance import Allowance
-from cloud.stamps.desk import Desk
 from cloud.stamps.keeper import Keeper, Terms
 from cloud.stamps.lease import Lease
 from cloud.stamps.vault import Vault, WrongKey
-from cloud.web import create_app
+from cloud.status import Status
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 BROKER_S = 20.0  # for the broker to answer at the start
 STREAMS_END_S = 3  # how long open event streams may hold up a stop
+
+# Of a broker by which several workers would each get every message, or none.
+NOT_SHARED = (
+    "this broker has no shared subscriptions ($share), so it takes one worker alone:"
+    " Mosquitto, EMQX and HiveMQ have them, nats-server has not"
+)
 
 log = structlog.get_logger(__name__)
 
 
 class CannotStart(RuntimeError):
     """The settings or the machine do not allow a start; the message says what to change."""
+
+
+class NotRetired(RuntimeError):
+    """A worker that was to end for good ended too early: the broker still keeps messages for it."""
 
 
 class PartEnded(RuntimeError):
@@ -81,105 +99,290 @@ def run(
     this one is called and whether it runs: /health tells it, and the service ends with the first that does not.
     """
     set_up_logs(settings.log_format, settings.log_level)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)  # uvicorn raises the signal once more when it has stopped
+    _end_on_signals()
     listener = _listen(settings.host, settings.http_port)
-    keys = read_keys(settings.master_key_file) if settings.master_key_file else make_keys(settings.master_key)
-    database.migrate(settings.database, keys.stamp_key)
-    engine = database.connect(settings.database)
-    vault, lease = Vault(keys.stamp_key()), Lease()
-    _check_key(engine, vault, settings.master_key)
-    _first_account(engine, settings.data_dir)
+    opened = _open(settings)
+    _first_account(opened.engine, settings.data_dir)
 
-    registry = prometheus_client.CollectorRegistry()
-    describe_process(registry, settings.data_dir)
+    registry = _registry(settings)
     bell = Bell()
-    terms = Terms(
-        settings.stamp_pool,
-        timedelta(days=settings.stamp_lifetime_days),
-        timedelta(days=settings.stamp_quarantine_days),
-    )
-    keeper = Keeper(engine, vault, lease, terms, registry=registry, stamped=bell.ring, traces=frames.traces)
+    keeper = _keeper(opened, settings, registry, stamped=bell.ring)
 
     def committed() -> None:
         bell.ring()
         keeper.wake()
 
+    writer = _writer(opened, settings, registry, committed)
+    inlet = _inlet(broker_url, writer, registry=registry)
+    health = _health(opened, registry, keeper, writer)
+    probe = _watch_broker(health, broker_url, inlet, registry)
+    parts = (
+        inlet,
+        writer,
+        keeper,
+        Ear(opened.engine, committed),
+        LogKeeper(opened.engine, settings.frames_kept_days),
+        probe,
+        *health.parts,
+    )
+    with _running(opened, parts) as runs:
+        # Before anything publishes for it: a broker keeps nothing for a session that it has not met.
+        if not inlet.wait_connected(BROKER_S):
+            raise CannotStart(f"the broker does not answer: {_without_password(broker_url)}")
+        probe.wait_tried(1, BROKER_S)
+        beside = start_beside()
+        for name, is_running in beside.items():
+            health.whole.add(name, _running_check(is_running))
+        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs)
+        server = _Server(_beside_callbacks(app, writer, settings, registry), listener, announce, beside)
+        app.state.stopping = lambda: server.should_exit  # open event streams end by themselves
+        server.serve_until_ended()
+        if server.missed:
+            raise PartEnded(f"{server.missed} has ended by itself, and this service with it")
+
+
+def run_web(settings: Settings, announce: Announce) -> None:
+    """The pages without ingest, which runs elsewhere on the same database; else as `run`."""
+    set_up_logs(settings.log_format, settings.log_level)
+    _end_on_signals()
+    listener = _listen(settings.host, settings.http_port)
+    opened = _open(settings)
+    _first_account(opened.engine, settings.data_dir)
+
+    registry = _registry(settings)
+    bell = Bell()
+    keeper = _keeper(opened, settings, registry, stamped=bell.ring)
+
+    def heard() -> None:
+        bell.ring()
+        keeper.wake()  # the workers may want codes
+
+    health = _health(opened, registry, keeper)
+    parts = (
+        keeper,
+        Ear(opened.engine, heard),
+        LogKeeper(opened.engine, settings.frames_kept_days),
+        *health.parts,
+    )
+    with _running(opened, parts) as runs:
+        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs)
+        server = _Server(app, listener, announce)
+        app.state.stopping = lambda: server.should_exit
+        server.serve_until_ended()
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One of those that share the ingest: `number` counts from 1 on its machine, and with the name is its session's."""
+
+    number: int
+    retiring: bool = False  # takes what the broker still holds for it, and ends for good
+
+
+def run_worker(settings: Settings, broker_url: str, worker: Worker, announce: Announce) -> None:
+    """Ingest without pages, until SIGINT or SIGTERM, or until it is retired; else as `run`.
+
+    It mints no stamps, and so loads no register: it leases from what a process with pages has minted.
+    """
+    set_up_logs(settings.log_format, settings.log_level, worker=worker.number)
+    _end_on_signals()
+    listener = _listen(settings.host, settings.ingest_port and settings.ingest_port + worker.number)
+    shares = has_shared_subscriptions(broker_url)
+    if worker.number > 1 and not shares:
+        raise CannotStart(NOT_SHARED)
+    opened = _open(settings)
+    registry = _registry(settings)
+    keeper = _keeper(opened, settings, registry, mints=False)
+    writer = _writer(opened, settings, registry, keeper.wake)
+    inlet = _inlet(
+        broker_url,
+        writer,
+        registry=registry,
+        client_id=f"domino-{settings.worker_name}-{worker.number}",
+        group=settings.share_group if shares else None,
+        retiring=worker.retiring,
+    )
+    health = _health(opened, registry, keeper, writer)
+    probe = _watch_broker(health, broker_url, inlet, registry, retiring=worker.retiring)
+    try:
+        with _running(opened, (inlet, writer, keeper, probe, *health.parts)) as runs:
+            if not worker.retiring and not inlet.wait_connected(BROKER_S):
+                raise CannotStart(f"the broker does not answer: {_without_password(broker_url)}")
+            probe.wait_tried(1, BROKER_S)
+            status = Status(health.whole.look, registry, runs=runs, worker=worker.number)
+            ends = {"the session": lambda: not inlet.retired} if worker.retiring else {}
+            _Server(_beside_callbacks(status, writer, settings, registry), listener, announce, ends).serve_until_ended()
+    finally:
+        if worker.retiring and not inlet.retired:
+            raise NotRetired(f"worker {worker.number} ended before the broker had nothing left for it")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The database, up to date, and the secrets that belong to it."""
+
+    engine: sa.Engine
+    keys: Keys
+    vault: Vault
+    lease: Lease
+
+
+def _open(settings: Settings) -> _Opened:
+    keys = read_keys(settings.master_key_file) if settings.master_key_file else make_keys(settings.master_key)
+    database.migrate(settings.database, keys.stamp_key)
+    engine = database.connect(settings.database)
+    vault = Vault(keys.stamp_key())
+    _check_key(engine, vault, settings.master_key)
+    return _Opened(engine, keys, vault, Lease())
+
+
+def _keeper(opened: _Opened, settings: Settings, registry: prometheus_client.CollectorRegistry, **how: Any) -> Keeper:
+    terms = Terms(
+        settings.stamp_pool,
+        timedelta(days=settings.stamp_lifetime_days),
+        timedelta(days=settings.stamp_quarantine_days),
+    )
+    return Keeper(opened.engine, opened.vault, opened.lease, terms, registry=registry, traces=frames.traces, **how)
+
+
+def _writer(
+    opened: _Opened,
+    settings: Settings,
+    registry: prometheus_client.CollectorRegistry,
+    committed: Callable[[], object],
+) -> Writer:
     limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
-    writer = Writer(
-        engine,
-        keys,
+    return Writer(
+        opened.engine,
+        opened.keys,
         limits=limits,
-        lease=lease,
+        lease=opened.lease,
         registry=registry,
         committed=committed,
         lines_per_second=settings.log_messages_per_second,
     )
-    inlet = Inlet(broker_url, writer, registry=registry)
-    broker_probe = BrokerProbe(broker_url, registry=registry)
-    write_probe = WriteProbe(
-        engine, registry=registry, written_at=lambda: writer.written_at, trouble=lambda: writer.trouble
-    )
-    health = Health(
-        {
-            "database": write_probe.why,
-            "inlet": lambda: None if inlet.connected else "not subscribed at the broker",
-            "broker": broker_probe.why,
-            "stamps": keeper.why,
-        },
+
+
+def _inlet(broker_url: str, writer: Writer, **how: Any) -> Inlet:
+    return Inlet(broker_url, writer, **how)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What every role is asked after."""
+
+    whole: Health
+    writes: WriteProbe
+
+    @property
+    def parts(self) -> tuple["_Part", ...]:
+        return self.writes, self.whole
+
+
+def _health(
+    opened: _Opened, registry: prometheus_client.CollectorRegistry, keeper: Keeper, writer: Writer | None = None
+) -> _Watch:
+    writes = WriteProbe(
+        opened.engine,
         registry=registry,
+        written_at=lambda: -math.inf if writer is None else writer.written_at,
+        trouble=lambda: None if writer is None else writer.trouble,
     )
-    parts = (inlet, writer, keeper, broker_probe, write_probe, health)
+    return _Watch(Health({"database": writes.why, "stamps": keeper.why}, registry=registry), writes)
+
+
+def _watch_broker(
+    watch: _Watch,
+    broker_url: str,
+    inlet: Inlet,
+    registry: prometheus_client.CollectorRegistry,
+    *,
+    retiring: bool = False,
+) -> BrokerProbe:
+    """`retiring`: its subscription is to end."""
+    probe = BrokerProbe(broker_url, registry=registry)
+    watch.whole.add("broker", probe.why)
+    if not retiring:
+        watch.whole.add("inlet", lambda: None if inlet.connected else "not subscribed at the broker")
+    return probe
+
+
+def _running_check(is_running: Callable[[], bool]) -> Check:
+    return lambda: None if is_running() else "the process has ended"
+
+
+def _registry(settings: Settings) -> prometheus_client.CollectorRegistry:
+    """With what Prometheus is told of every process and its machine, whatever its role."""
+    registry, data_dir = prometheus_client.CollectorRegistry(), settings.data_dir
+    prometheus_client.ProcessCollector(registry=registry)
+    info = prometheus_client.Info("domino_build", "The version that runs", registry=registry)
+    info.info({"version": version("domino")})
+    free = prometheus_client.Gauge("domino_disk_free_bytes", "Free space at the data folder", registry=registry)
+    free.set_function(lambda: shutil.disk_usage(data_dir).free)
+    size = prometheus_client.Gauge("domino_disk_size_bytes", "All space at the data folder", registry=registry)
+    size.set_function(lambda: shutil.disk_usage(data_dir).total)
+    return registry
+
+
+class _Part(Protocol):
+    """What runs in a thread of its own until it is stopped."""
+
+    def run(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+@contextmanager
+def _running(opened: _Opened, parts: Sequence[_Part]) -> Iterator[Callable[[], dict[str, bool]]]:
+    """The parts in their threads, and what tells whether each runs.
+
+    They are stopped one after the other, so that nothing comes in when its reader has ended.
+    """
     threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in parts]
     for thread in threads:
         thread.start()
     try:
-        # Before anything publishes for it: a broker keeps nothing for a session that it has not met.
-        if not inlet.wait_connected(BROKER_S):
-            raise CannotStart(f"the broker does not answer: {_without_password(broker_url)}")
-        broker_probe.wait_tried(1, BROKER_S)
-        beside = start_beside()
-        for name, is_running in beside.items():
-            health.add(name, _runs(is_running))
-        desk = Desk(
-            engine,
-            vault,
-            lambda: keeper.register,
-            lambda: keeper.live,
-            alpha=settings.stamp_false_accepts,
-            allowance=Allowance(settings.stamp_misses_at_once, settings.stamp_misses_per_hour),
-        )
-        app = create_app(
-            engine=engine,
-            bell=bell,
-            health=health.look,
-            alive=lambda: {thread.name: thread.is_alive() for thread in threads},
-            facts=lambda: {"stamps": keeper.facts()},
-            registry=registry,
-            vault=vault,
-            desk=desk,
-            vendor=STATIC / "vendor",
-        )
-        config = uvicorn.Config(
-            _beside_callbacks(app, writer, settings, registry),
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=STREAMS_END_S,
-            server_header=False,
-        )
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        ready = Ready(f"http://{host}:{listener.getsockname()[1]}")
-        server = _Server(config, lambda: announce(ready), beside)
-        app.state.stopping = lambda: server.should_exit  # open event streams end by themselves
-        server.run(sockets=[listener])
-        if server.missed:
-            raise PartEnded(f"{server.missed} has ended by itself, and this service with it")
+        yield lambda: {thread.name: thread.is_alive() for thread in threads}
     finally:
-        for part in parts:
+        for part, thread in zip(parts, threads, strict=True):
             part.stop()
-        for thread in threads:
             thread.join()
-        engine.dispose()
+        opened.engine.dispose()
+
+
+def _pages(
+    opened: _Opened,
+    settings: Settings,
+    bell: Bell,
+    keeper: Keeper,
+    registry: prometheus_client.CollectorRegistry,
+    health: Health,
+    runs: Callable[[], dict[str, bool]],
+) -> "FastAPI":
+    # Here, because a worker needs none of it, and it is half of what this process holds in memory.
+    from cloud.pages import STATIC
+    from cloud.stamps.allowance import Allowance
+    from cloud.stamps.desk import Desk
+    from cloud.web import create_app
+
+    desk = Desk(
+        opened.engine,
+        opened.vault,
+        lambda: keeper.register,
+        lambda: keeper.live,
+        alpha=settings.stamp_false_accepts,
+        allowance=Allowance(settings.stamp_misses_at_once, settings.stamp_misses_per_hour),
+    )
+    return create_app(
+        engine=opened.engine,
+        bell=bell,
+        health=health.look,
+        runs=runs,
+        facts=lambda: {"stamps": keeper.facts()},
+        registry=registry,
+        vault=opened.vault,
+        desk=desk,
+        vendor=STATIC / "vendor",
+    )
 
 
 def _beside_callbacks(
@@ -205,22 +408,46 @@ def _beside_callbacks(
 
 
 class _Server(uvicorn.Server):
+    """Serves `app` on `listener` until a signal, or until one of `beside` runs no more, which `missed` then names."""
+
     def __init__(
-        self, config: uvicorn.Config, started: Callable[[], object], beside: Mapping[str, Callable[[], bool]]
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        announce: Announce,
+        beside: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
     ) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=STREAMS_END_S,
+            server_header=False,
+        )
         super().__init__(config)
-        self._announce = started
+        host, port = listener.getsockname()[:2]
+        self._listener = listener
+        self._announce = announce
+        self._ready = Ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         self._beside = beside
-        self.missed: str | None = None  # the process beside this one that ended and took the service with it
+        self.missed: str | None = None
+
+    def serve_until_ended(self) -> None:
+        self.run(sockets=[self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        self._announce()
+        self._announce(self._ready)
 
     async def on_tick(self, counter: int) -> bool:
         self.missed = next((name for name, is_running in self._beside.items() if not is_running()), None)
         self.should_exit = self.should_exit or self.missed is not None
         return await super().on_tick(counter)
+
+
+def _end_on_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)  # uvicorn raises the signal once more when it has stopped
 
 
 def _end(*_: object) -> None:
@@ -263,27 +490,20 @@ def _without_password(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
 
 
-def _runs(is_running: Callable[[], bool]) -> Check:
-    return lambda: None if is_running() else "the process has ended"
+def set_up_logs(log_format: str, level: str = "info", **always: object) -> None:
+    """Structured logs on standard error, from `level` on: for people, or one JSON object a line.
 
+    Each has what is `always` said, and what its thread has bound: the writer's batch.
+    """
 
-def describe_process(registry: prometheus_client.CollectorRegistry, data_dir: Path) -> None:
-    """What Prometheus is told of this process and its machine, whatever role it has."""
-    prometheus_client.ProcessCollector(registry=registry)
-    info = prometheus_client.Info("domino_build", "The version that runs", registry=registry)
-    info.info({"version": version("domino")})
-    free = prometheus_client.Gauge("domino_disk_free_bytes", "Free space at the data folder", registry=registry)
-    free.set_function(lambda: shutil.disk_usage(data_dir).free)
-    size = prometheus_client.Gauge("domino_disk_size_bytes", "All space at the data folder", registry=registry)
-    size.set_function(lambda: shutil.disk_usage(data_dir).total)
+    def say_always(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {**event, **always}
 
-
-def set_up_logs(log_format: str, level: str = "info") -> None:
-    """Structured logs on standard error: for people, or one JSON object a line."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(level),
         processors=[
             structlog.contextvars.merge_contextvars,
+            say_always,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso", utc=True),
             structlog.processors.format_exc_info if log_format == "json" else _as_is,
@@ -298,15 +518,32 @@ def _as_is(_logger: object, _method: str, event: structlog.typing.EventDict) -> 
     return event
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
+    """`python -m cloud [web | worker N [--retire]]`; each says where it is reached on a line of standard output."""
     settings = load()
-    if settings.broker_url is None:
-        sys.exit("cloud: DOMINO_BROKER_URL is not set; `domino serve` starts a broker of its own")
+
+    def announce(ready: Ready) -> None:
+        log.info("ready", url=ready.http_url)
+
+    def tell(ready: Ready) -> None:
+        print(json.dumps(asdict(ready)), flush=True)  # noqa: T201  `domino ingest` reads it
+
+    broker_url = None if settings.broker_url is None else settings.broker_url.get_secret_value()
     try:
-        run(settings, settings.broker_url.get_secret_value(), lambda ready: log.info("ready", url=ready.http_url))
-    except (CannotStart, PartEnded, ValueError, OSError) as error:
+        match arguments:
+            case ["web"]:
+                run_web(settings, announce)
+            case _ if broker_url is None:
+                sys.exit("cloud: DOMINO_BROKER_URL is not set; `domino serve` starts a broker of its own")
+            case []:
+                run(settings, broker_url, announce)
+            case ["worker", number, *how] if number.isdecimal() and int(number) and how in ([], ["--retire"]):
+                run_worker(settings, broker_url, Worker(int(number), retiring=bool(how)), tell)
+            case _:
+                sys.exit("usage: python -m cloud [web | worker N [--retire]]")
+    except (CannotStart, NotRetired, PartEnded, ValueError, OSError) as error:
         sys.exit(f"cloud: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -14,11 +14,29 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    NotSupportedError,
+    ProgrammingError,
+)
 
 BUSY_TIMEOUT_MS = 10_000  # longer than any transaction here; a writer that waits longer has met a bug
 
 KINDS = ("sqlite", "postgresql")
+
+# What libpq is told where the URL says nothing: a server that fell silent is given up within half a minute, not in two
+# hours, which is how long Linux waits by itself.
+_GIVE_UP = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds
+}
 
 metadata = sa.MetaData(
     naming_convention={
@@ -77,7 +95,9 @@ def connect(url: str) -> sa.Engine:
         raise Unusable(f"the database URL is of none of {', '.join(KINDS)}: e.g. postgresql+psycopg://host/domino")
     # A failed statement tells its text in a log, never its values: they are people's addresses and hashes of passwords.
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True)
+        said = sa.make_url(url).query
+        give_up = {name: value for name, value in _GIVE_UP.items() if name not in said}
+        return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=give_up)
     if ":memory:" in url or url == "sqlite://":
         threads = {"check_same_thread": False}
         engine = sa.create_engine(url, hide_parameters=True, poolclass=sa.StaticPool, connect_args=threads)
@@ -116,6 +136,24 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 def insert(conn: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """``INSERT`` with the dialect's ``ON CONFLICT``, by which the database decides races."""
     return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+# Errors that are about what was asked, and come again whenever it is asked again.
+_ABOUT_THE_STATEMENT = (IntegrityError, DataError, ProgrammingError, NotSupportedError, InterfaceError)
+
+
+def refuses(error: DBAPIError) -> bool:
+    """Whether the database could not do it now, whatever it was asked: away, full, read-only, locked, in conflict.
+
+    Not by one class alone: psycopg calls a read-only PostgreSQL (SQLSTATE 25006) and one that met its own fault (XX000)
+    InternalError, and sqlite3 a damaged file DatabaseError.
+    """
+    return error.connection_invalidated or not isinstance(error, _ABOUT_THE_STATEMENT)
+
+
+def in_conflict(error: DBAPIError) -> bool:
+    """Whether two transactions met and this one gave way, a deadlock (40P01) say: the other goes on, so try at once."""
+    return str(getattr(error.orig, "sqlstate", None) or "").startswith("40")
 
 
 def migrate(url: str, stamp_key: Callable[[], bytes] | None = None) -> None:

@@ -7,6 +7,7 @@ make of secrets.
 
 import os
 import re
+import socket
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -41,6 +42,12 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None  # may carry a password; default: SQLite in the data folder
     broker_url: SecretStr | None = None  # may carry a password; default: a nats-server started here
     master_key_file: Path | None = None  # default: master.key in the data folder
+    # Of `domino ingest`: its workers share the broker's messages with all others of the group, on any machine.
+    share_group: str = Field("domino", pattern="^[0-9A-Za-z_.-]{1,64}$")
+    # What this machine's workers are called at the broker, which keeps what it has for each of them under its name.
+    worker_name: str = Field(default_factory=socket.gethostname, pattern="^[0-9A-Za-z_.-]{1,64}$")
+    ingest_port: Port = 8720  # health and metrics of all workers here; worker N on this port + N; 0: free ones
+    frames_kept_days: int = Field(0, ge=0, le=36_500)  # how long the log is kept; 0: for ever, as the raw truth
     uplinks_per_day: int = Field(140, ge=0)  # what Sigfox lets a device send; 0 = no limit
     downlinks_per_day: int = Field(4, ge=0)  # what Sigfox sends to a device
     stamp_pool: int = Field(2000, ge=0)  # codes kept minted ahead, by each process

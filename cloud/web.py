@@ -30,6 +30,7 @@ import cloud.pickups.pages
 import cloud.places.model
 import cloud.stamps.model
 import cloud.stamps.pages
+import cloud.status
 from cloud import database, live, pages
 from cloud.accounts.attempts import Attempts
 from cloud.accounts.model import SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
@@ -86,7 +87,7 @@ def create_app(
     engine: sa.Engine,
     bell: live.Bell,
     health: Callable[[], Mapping[str, Part]],
-    alive: Callable[[], Mapping[str, bool]] = dict,
+    runs: Callable[[], Mapping[str, bool]] = dict,
     facts: Callable[[], dict[str, object]] = dict,
     registry: prometheus_client.CollectorRegistry,
     vault: Vault,
@@ -107,19 +108,17 @@ def create_app(
     app.mount("/static", StaticFiles(directory=pages.STATIC))
 
     @app.get("/health", include_in_schema=False)
-    def tell_health() -> JSONResponse:
-        return _health(health(), facts())
+    def tell_health() -> Response:
+        return _told(cloud.status.health(health(), **facts()))
 
     @app.get("/health/ready", include_in_schema=False)
-    def tell_ready() -> JSONResponse:
+    def tell_ready() -> Response:
         """Whether messages and customers may be sent here now."""
-        return _health(health(), {})
+        return _told(cloud.status.health(health()))
 
     @app.get("/health/live", include_in_schema=False)
-    def tell_live() -> JSONResponse:
-        """Whether every thread runs: if not, only a new start helps."""
-        ended = [name for name, runs in alive().items() if not runs]
-        return JSONResponse({"status": "down" if ended else "up", "ended": ended}, 503 if ended else 200)
+    def tell_live() -> Response:
+        return _told(cloud.status.liveness(runs()))
 
     @app.get("/metrics", include_in_schema=False)
     def tell_metrics() -> Response:
@@ -132,15 +131,9 @@ def create_app(
     return app
 
 
-def _health(parts: Mapping[str, Part], facts: Mapping[str, object]) -> JSONResponse:
-    is_well = all(part.is_well for part in parts.values())
-    told = {
-        "status": "up" if is_well else "down",
-        "parts": {name: "up" if part.is_well else "down" for name, part in parts.items()},
-        "since": {name: part.since.isoformat(timespec="seconds") for name, part in parts.items()},
-        "why": {name: part.why for name, part in parts.items() if part.why is not None},
-    }
-    return JSONResponse(told | dict(facts), 200 if is_well else 503)
+def _told(answer: cloud.status.Answer) -> Response:
+    code, body = answer
+    return Response(body, code, media_type="application/json")
 
 
 def _ask_to_sign_in(request: Request, _error: Exception) -> Response:

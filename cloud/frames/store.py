@@ -6,12 +6,25 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.ext.compiler import compiles
 
+from cloud import live
 from cloud.database import BigId, Instant, insert, metadata
 from cloud.fleet.store import buttons
 from cloud.frames.model import HEAD_BYTES, Copy, Frame, Result, trace_id, trace_parts
 
-# Append-only: the raw truth. Its id is the live pages' event id.
+
+class _LogKey(sa.PrimaryKeyConstraint):
+    """The id. PostgreSQL wants the time in it as well, by which it parts the table; the ids come of one sequence."""
+
+
+@compiles(_LogKey, "postgresql")
+def _with_the_time(_key: _LogKey, _compiler: Any, **_: Any) -> str:
+    return "CONSTRAINT pk_frames PRIMARY KEY (id, received_at)"
+
+
+# Append-only: the raw truth. Its id is the live pages' event id. On PostgreSQL one table a month: see frames.months.
 frames = sa.Table(
     "frames",
     metadata,
@@ -36,7 +49,15 @@ frames = sa.Table(
     sa.Column("kind", sa.Text),
     sa.Column("pickup_id", BigId, sa.ForeignKey("pickups.id"), index=True),
     sa.Column("downlink", sa.LargeBinary(8)),
+    _LogKey("id"),
     sa.Index("ix_frames_device_id", "device", "id"),
+    postgresql_partition_by="RANGE (received_at)",
+)
+# What no month's table takes, as of a clock that jumped, is kept here.
+event.listen(
+    frames,
+    "after_create",
+    sa.DDL("CREATE TABLE frames_default PARTITION OF frames DEFAULT").execute_if(dialect="postgresql"),
 )
 
 # One row a message that was accepted: its key is what makes a copy or a replay change nothing.
@@ -59,6 +80,8 @@ uplinks = sa.Table(
     sa.Column("downlink", sa.LargeBinary(8)),  # the one answer it may have; a repeat sends the same bytes
 )
 
+
+_APPEND_LOCK = 0x4652_414D_4553  # "FRAMES"
 
 RAW_LIMIT = 4096  # bytes kept of a message: ten times the longest callback; the rest of a flood is only counted
 
@@ -132,7 +155,13 @@ def cancelled_by(conn: sa.Connection, key: Key) -> int | None:
 
 
 def append(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Add `rows` to the log; all must have the same columns."""
+    """Add `rows` to the log, the last thing in a transaction; all must have the same columns.
+
+    One worker after the other, until its commit: else a stream that has read an id would pass over a smaller one that
+    is committed later. The pages in other processes are rung when it is committed.
+    """
+    if conn.dialect.name == "postgresql":  # on SQLite only one writes
+        conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_APPEND_LOCK), live.notification()))
     conn.execute(sa.insert(frames), rows)
 
 

@@ -12,13 +12,16 @@ import json
 import select
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import paho.mqtt.client as paho
 import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -29,6 +32,7 @@ from cloud.ingest.writer import MOST_IN_A_BATCH, Outcomes, Writer
 TOPIC = "sigfox/+/up"
 WAIT_S = 1.0  # how long the loop sleeps when nothing comes; it wakes at once for a packet or a stop
 KEEPALIVE_S = 30
+GREETING_S = 10.0  # for a broker to answer CONNECT
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}  # as registered with IANA
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to reach a broker that is away
 
@@ -36,13 +40,30 @@ log = structlog.get_logger(__name__)
 
 
 class Inlet:
-    """Takes the network's messages from the broker at `url` until it is stopped. Run `run` in a thread."""
+    """Takes the network's messages from the broker at `url` until it is stopped. Run `run` in a thread.
+
+    Of inlets with the same `group` each takes a share. One that is `retiring` takes no new ones, but what its session
+    still holds, and then ends both.
+    """
 
     def __init__(
-        self, url: str, writer: Writer, *, registry: CollectorRegistry, client_id: str = "domino-ingest"
+        self,
+        url: str,
+        writer: Writer,
+        *,
+        registry: CollectorRegistry,
+        client_id: str = "domino-ingest",
+        group: str | None = None,
+        retiring: bool = False,
     ) -> None:
         self._url = urlsplit(url)
         self._writer = writer
+        self._topic = TOPIC if group is None else f"$share/{group}/{TOPIC}"
+        self._retiring = retiring
+        self._taken = 0  # messages of this connection
+        self._asked: list[int] = []  # how many were taken whenever a retiring inlet asked the broker for the end
+        self._asked_mid: int | None = None
+        self._retired = threading.Event()
         self._gauge = Gauge("domino_broker_connected", "1 while the broker is reached", registry=registry)
         self._arrived: list[paho.MQTTMessage] = []
         self._in_hand = False  # whether the writer has a group of ours
@@ -52,6 +73,7 @@ class Inlet:
         self._wakes.setblocking(False)
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
+        self._client_id = client_id
         self._client = self._make_client(client_id)
 
     @property
@@ -61,6 +83,11 @@ class Inlet:
 
     def wait_connected(self, timeout_s: float) -> bool:
         return self._subscribed.wait(timeout_s)
+
+    @property
+    def retired(self) -> bool:
+        """Whether the broker has nothing more for this inlet and has forgotten it."""
+        return self._retired.is_set()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -85,16 +112,22 @@ class Inlet:
                         tries = 0
                 if self._arrived and not self._in_hand:
                     self._hand_over()
+                if self._retiring and not self._in_hand and self._asked and self._asked[-1] < self._taken:
+                    self._ask_for_the_end()
             except Exception:
                 log.exception("inlet met a bug; it connects anew, and what it had comes again")
                 self._client.disconnect()
         self._client.disconnect()
+        if self.retired:
+            self._end_session()
         self._gauge.set(0)
         self._wakes.close()
         self._woken.close()
 
     def _connect(self) -> None:
         self._connection += 1
+        self._taken = 0
+        self._asked.clear()
         self._arrived.clear()  # not acknowledged, so the broker sends it again
         self._in_hand = False
         try:
@@ -160,18 +193,18 @@ class Inlet:
         body = json.dumps({"device": device, "downlinkData": outcome.downlink.hex()})
         self._client.publish(f"sigfox/{device}/down", body, qos=1)
 
+    def _ask_for_the_end(self) -> None:
+        self._asked.append(self._taken)
+        _, self._asked_mid = self._client.unsubscribe(self._topic)
+
+    def _end_session(self) -> None:
+        """A clean connection under its name makes the broker forget what it kept under it: by now, nothing."""
+        client = _client(self._url, self._client_id, MQTTProtocolVersion.MQTTv311, clean_session=True)
+        if _greeting(client, self._url) is None:
+            log.warning("the broker keeps an empty session", worker=self._client_id)
+
     def _make_client(self, client_id: str) -> paho.Client:
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=False,
-            protocol=MQTTProtocolVersion.MQTTv311,
-            manual_ack=True,
-        )
-        if self._url.username:
-            client.username_pw_set(self._url.username, self._url.password)
-        if self._url.scheme == "mqtts":
-            client.tls_set()
+        client = _client(self._url, client_id, MQTTProtocolVersion.MQTTv311, clean_session=False)
         client.max_queued_messages_set(0)
         client.max_inflight_messages_set(0)  # a limit makes paho search its answers at every PUBACK
 
@@ -179,18 +212,33 @@ class Inlet:
             if getattr(reason, "is_failure", False):
                 log.error("broker refused the connection", reason=str(reason))
                 return
-            client.subscribe(TOPIC, qos=1)
+            if self._retiring:
+                self._ask_for_the_end()
+            else:
+                client.subscribe(self._topic, qos=1)
 
         def on_subscribe(
             client: paho.Client, _data: object, _mid: int, reasons: Sequence[ReasonCode], _properties: object
         ) -> None:
             if any(reason.is_failure for reason in reasons):
-                log.error("broker refused the subscription", topic=TOPIC)
+                log.error("broker refused the subscription", topic=self._topic)
                 client.disconnect()
                 return
             self._subscribed.set()
             self._gauge.set(1)
-            log.info("listening", topic=TOPIC, broker=self._url.hostname, port=self._url.port)
+            log.info("listening", topic=self._topic, broker=self._url.hostname, port=self._url.port)
+
+        def on_unsubscribe(_client: paho.Client, _data: object, mid: int, *_: object) -> None:
+            # Answered in its turn: what the session held came before. Asked twice, as a broker may answer the first
+            # before it has begun to send what it holds.
+            if mid != self._asked_mid or self._taken > self._asked[-1]:
+                return  # it is asked again when that is acknowledged
+            if len(self._asked) < 2:
+                self._ask_for_the_end()
+                return
+            log.info("nothing is left for this worker", worker=client_id)
+            self._retired.set()
+            self._stopping.set()
 
         def on_disconnect(*_: object) -> None:
             self._subscribed.clear()
@@ -200,9 +248,11 @@ class Inlet:
 
         def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
             self._arrived.append(message)
+            self._taken += 1
 
         client.on_connect = on_connect
         client.on_subscribe = on_subscribe
+        client.on_unsubscribe = on_unsubscribe
         client.on_disconnect = on_disconnect
         client.on_message = on_message
         return client
@@ -214,3 +264,52 @@ def _device(message: paho.MQTTMessage) -> str:
         return message.topic.split("/")[1]
     except (UnicodeDecodeError, IndexError):
         return ""
+
+
+class Unreachable(ConnectionError):
+    """No broker answers; the text says where, without a password."""
+
+
+def has_shared_subscriptions(url: str) -> bool:
+    """Whether the broker at `url` lets several workers share a subscription (``$share``); raises `Unreachable`.
+
+    Asked by MQTT 5, whose CONNACK says so (3.2.2.3.13); a broker that has not MQTT 5 has no such subscriptions either,
+    or not reliably: nats-server takes ``$share/…`` of a 3.1.1 client for a topic like any other, and sends it nothing.
+    """
+    parts = urlsplit(url)
+    answer = _greeting(_client(parts, "", MQTTProtocolVersion.MQTTv5), parts)
+    older = _client(parts, "", MQTTProtocolVersion.MQTTv311, clean_session=True)
+    if answer is None and _greeting(older, parts) is None:
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+        raise Unreachable(f"the broker does not answer: {parts.scheme}://{parts.hostname}:{port}")
+    return answer is not None and getattr(answer, "SharedSubscriptionAvailable", 1) == 1
+
+
+def _client(
+    url: SplitResult, client_id: str, protocol: MQTTProtocolVersion, clean_session: bool | None = None
+) -> paho.Client:
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, client_id, clean_session=clean_session, protocol=protocol, manual_ack=True
+    )
+    if url.username:
+        client.username_pw_set(url.username, url.password)
+    if url.scheme == "mqtts":
+        client.tls_set()
+    return client
+
+
+def _greeting(client: paho.Client, url: SplitResult) -> Properties | None:
+    """What the broker says of itself when `client` connects; None where it says nothing, or no."""
+    answers: list[Properties | None] = []
+
+    def on_connect(_client: object, _data: object, _flags: object, reason: ReasonCode, said: Properties | None) -> None:
+        answers.append(None if reason.is_failure else said or Properties(PacketTypes.CONNACK))
+
+    client.on_connect = on_connect
+    give_up_at = time.monotonic() + GREETING_S
+    with contextlib.suppress(OSError):
+        client.connect(url.hostname or "127.0.0.1", url.port or DEFAULT_PORTS[url.scheme], KEEPALIVE_S)
+        while not answers and time.monotonic() < give_up_at and client.loop(WAIT_S) == paho.MQTT_ERR_SUCCESS:
+            pass
+        client.disconnect()
+    return answers[0] if answers else None

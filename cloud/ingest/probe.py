@@ -74,6 +74,7 @@ class BrokerProbe:
 
     def stop(self) -> None:
         self._stopping.set()
+        self._answered.set()
 
     def run(self) -> None:
         client: paho.Client | None = None
@@ -99,7 +100,7 @@ class BrokerProbe:
             client.loop_start()
             if not self._answered.wait(self._patience_s):
                 return f"it has not answered a connection within {self._patience_s:g} s"
-            if self._refused:
+            if self._refused or self._stopping.is_set():
                 return self._refused
             started = time.monotonic()
         try:

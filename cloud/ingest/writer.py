@@ -17,10 +17,10 @@ from itertools import count
 import sqlalchemy as sa
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
+from cloud import database
 from cloud.database import now as present
-from cloud.database import why
 from cloud.frames.model import Result
 from cloud.ingest.journal import Journal
 from cloud.ingest.keys import Keys
@@ -199,13 +199,17 @@ class Writer:
                     )
                 self._note(None)
                 return list(outcomes)
-            except OperationalError as error:
-                # Locked, full or away. The same batch again: the messages are here, and nothing of them was kept.
-                self._note(why(error))
-                log.error("database refused a batch", messages=len(batch), error=str(error.orig))
-                self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
-                tries += 1
-            except Exception:
+            except Exception as error:
+                # Locked, full, away or in conflict: the same batch again, of which nothing is kept yet.
+                if isinstance(error, DBAPIError) and database.in_conflict(error):
+                    log.warning("another worker had the right of way", messages=len(batch), error=database.why(error))
+                    continue
+                if isinstance(error, DBAPIError) and database.refuses(error):
+                    self._note(database.why(error))
+                    log.error("database refused a batch", messages=len(batch), error=database.why(error))
+                    self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
+                    tries += 1
+                    continue
                 if len(batch) == 1:
                     log.exception("message not taken in", device=batch[0].device, size=len(batch[0].payload))
                     return [None]

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 import cloud.stamps.store as stamps
+from cloud import live
 from cloud.database import BigId, Instant, insert, metadata
 from cloud.fleet.model import format_id
 from cloud.fleet.store import buttons
@@ -151,6 +152,7 @@ def _move(conn: sa.Connection, pickup_id: int, event: Event, actor: str, now: da
             raise NotFound(pickup_id)
         raise WrongState(pickup.state, event)
     conn.execute(pickup_events.insert().values(pickup_id=pickup_id, at=now, event=event, state=row.state, actor=actor))
+    live.announce(conn)
     return _pickup(row)
 
 

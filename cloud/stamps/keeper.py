@@ -4,6 +4,9 @@ The database is the truth and the register follows it: what is minted is put int
 move is read from the table, by id and by time of change. No order waits for any of this; one that came when the pool
 was empty is stamped as soon as there are codes. The register's kernels are imported by this thread, and only where
 codes are to be minted or read.
+
+Of several processes on a database those with pages mint, and keep some codes free for the others, which only lease:
+they load no register, and what time does is left to those that mint.
 """
 
 import os
@@ -18,9 +21,9 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from cloud import database
+from cloud import database, live
 from cloud.stamps import ledger, store
 from cloud.stamps.lease import Lease
 from cloud.stamps.vault import Vault
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1000  # rows a transaction, so that no press waits long for the one writer
 HOUSE_S = 15.0  # between looks at what others did and at what time does; the count of live stamps is as old
+LOOK_S = 0.5  # between looks at what other processes want, and between theirs when the pool is dry
 COUNT_S = 60.0  # between counts in the database, which cost a third of a second at 10 million
 LEASE = timedelta(minutes=2)  # renewed at each look; a process that died gives its codes back after this time
 TOLD = 20  # orders that are named in the log, of many that get their stamps late at once
@@ -71,13 +75,17 @@ class Keeper:
         registry: CollectorRegistry,
         stamped: Callable[[], None] = lambda: None,
         traces: Callable[[sa.Connection, Sequence[int]], Mapping[int, str]] = lambda _conn, _ids: {},
+        mints: bool = True,
     ) -> None:
         self._engine, self._vault, self._lease, self._terms = engine, vault, lease, terms
         self._metrics = Metrics(registry)
         self._stamped = stamped  # called when an order that waited has its stamp
         self._traces = traces  # the trace ids of presses, by their orders
+        self._mints = mints
         self._wake = threading.Event()
         self._stopping = False
+        self._look_at = 0.0  # by the monotonic clock: not before then another look at others' wants, or at a dry pool
+        self._looks_again = False  # then, though nobody wakes it
         self._house_at = self._count_at = 0.0  # by the monotonic clock: when it is time again
         self._read_at = database.now()  # the register knows every change before this
         self._last_id = 0  # and every row up to this
@@ -123,25 +131,28 @@ class Keeper:
             try:
                 self.tend(everything=time.monotonic() >= self._house_at)
                 self.is_well = True
-            except OperationalError as error:
+            except Exception as error:
                 self.is_well = False
-                log.warning("the stamps are not kept: the database refuses", error=str(error.orig))
-            except Exception:
-                self.is_well = False
-                self._register = None  # whatever it had wrong: it is loaded anew
-                log.exception("the keeper of the stamps met a bug; it begins anew")
-            self._wake.wait(HOUSE_S)
+                if isinstance(error, DBAPIError) and database.refuses(error):
+                    log.warning("the stamps are not kept: the database refuses", error=database.why(error))
+                else:
+                    self._register = None  # whatever it had wrong: it is loaded anew
+                    log.exception("the keeper of the stamps met a bug; it begins anew")
+            self._wake.wait(LOOK_S if self._looks_again else HOUSE_S)
         self._close()
 
     def tend(self, everything: bool = True) -> None:
         """One round: fill the lease where it is low. If `everything`, fill it anyway; see what others and time did."""
+        self._looks_again = False
         if everything:
             self._keep_lease()
-        if everything or self._lease.short or len(self._lease) <= self._terms.pool // 2:
+        is_low = self._lease.short or len(self._lease) <= self._terms.pool // 2
+        if everything or (is_low and (self._mints or self._may_look())) or (self._mints and self._is_wanted()):
             self._fill()
-        if everything:
+        if everything and self._mints:
             self._follow()
             self._end_lives()
+        if everything:
             self._count()
             self._house_at = time.monotonic() + HOUSE_S
 
@@ -151,7 +162,23 @@ class Keeper:
             if not (self._lease.id and store.renew_lease(conn, self._lease.id, now + LEASE)):
                 self._lease.id = store.open_lease(conn, f"{socket.gethostname()}:{os.getpid()}", now + LEASE)
                 self._lease.short = True
+                live.announce(conn)  # who mints makes ready for one more
             store.close_leases_before(conn, now)
+
+    def _may_look(self) -> bool:
+        """Whether it is time to ask the database what others did, which is not done at every press; else it will be."""
+        self._looks_again = time.monotonic() < self._look_at
+        if not self._looks_again:
+            self._look_at = time.monotonic() + LOOK_S
+        return not self._looks_again
+
+    def _is_wanted(self) -> bool:
+        """Whether other processes lack codes, or have left orders without."""
+        if not self._may_look():
+            return False
+        with database.reading(self._engine) as conn:
+            demand = store.demand(conn, self._terms.pool)
+        return demand.waits or (demand.leases > 1 and demand.free <= self._terms.pool // 2)
 
     def _fill(self) -> None:
         """Fill the lease: from what lies in the pool, then from the mint, and stamp the orders that waited."""
@@ -162,14 +189,33 @@ class Keeper:
         while (missing := pool - len(lease)) > 0:
             with self._engine.begin() as conn:
                 ids = store.lease_free(conn, lease.id, min(missing, AT_ONCE))
+                if not ids and not self._mints:
+                    live.announce(conn)  # to who mints
             if not ids:
                 break
             lease.add(ids)
         waiting = self._serve_waiting()
+        if not self._mints:
+            lease.short = lease.short or waiting > 0
+            self._looks_again = lease.short or len(lease) <= pool // 2
+            self._metrics.pool.set(len(lease))
+            return
         while not self._stopping and (wanted := pool + waiting - len(lease)) > 0:
             self._mint(min(wanted, AT_ONCE))
             waiting = self._serve_waiting() if waiting else 0
+        self._stock_others()
         self._metrics.pool.set(len(lease))
+
+    def _stock_others(self) -> None:
+        """Mint what other processes may lease next: as much as the lease of one."""
+        with database.reading(self._engine) as conn:
+            missing = self._others_lack(conn)
+        while not self._stopping and missing > 0:
+            missing = self._mint(AT_ONCE, free=True)
+
+    def _others_lack(self, conn: sa.Connection) -> int:
+        demand = store.demand(conn, self._terms.pool)
+        return self._terms.pool - demand.free if demand.leases > 1 else 0
 
     def _serve_waiting(self) -> int:
         with self._engine.begin() as conn:
@@ -177,6 +223,8 @@ class Keeper:
             waiting = store.serve_waiting(conn, self._lease, database.now())
             served = store.stamped(conn, first) if first else []
             traces = self._traces(conn, served) if served else {}
+            if len(self._lease) < before:
+                live.announce(conn)
         for pickup in served:
             log.info("stamped late", pickup=pickup, trace=traces.get(pickup), still_waiting=waiting)
         if len(self._lease) < before:
@@ -185,21 +233,29 @@ class Keeper:
         self.waiting = waiting
         return waiting
 
-    def _mint(self, count: int) -> None:
-        register, codes = self._load(), None
+    def _mint(self, count: int, free: bool = False) -> int:
+        """So many codes for this process; or `free`, for others, as far as they lack some, and how many still."""
+        register, codes, lacking = self._load(), None, 0
         try:
             with self._engine.begin() as conn:
                 store.lock_minting(conn)
                 self._read_new(conn, register)
                 if self._stopping:
-                    return  # perhaps in the middle of reading
+                    return 0  # perhaps in the middle of reading
+                if free:
+                    lacking = self._others_lack(conn)  # under the lock: another that mints may have been quicker
+                    count = min(count, lacking)
+                if not count:
+                    return 0
                 codes = register.mint(count)
-                ids = store.put(conn, self._vault.seal_many(codes), self._lease.id, database.now())
+                ids = store.put(conn, self._vault.seal_many(codes), None if free else self._lease.id, database.now())
         except BaseException:
             if codes is not None:
                 register.remove(codes)
             raise
-        self._lease.add(ids)
+        if not free:
+            self._lease.add(ids)
+        return lacking - count if free else 0
 
     def _load(self) -> "Register":
         """The register, once every code that is kept has been read into it."""
@@ -259,6 +315,9 @@ class Keeper:
                 break
 
     def _count(self) -> None:
+        if not self._mints:
+            self._metrics.pool.set(len(self._lease))
+            return
         from cloud.stamps.register import Keeping
 
         if time.monotonic() >= self._count_at:
@@ -278,8 +337,8 @@ class Keeper:
         try:
             with self._engine.begin() as conn:
                 store.close_lease(conn, self._lease.id)
-        except OperationalError as error:
-            log.warning("the lease is not given back; it runs out", error=str(error.orig))
+        except DBAPIError as error:
+            log.warning("the lease is not given back; it runs out", error=database.why(error))
 
 
 def note(register: "Register", vault: Vault, blocks: store.Blocks) -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -78,8 +79,8 @@ def lock_minting(conn: sa.Connection) -> None:
         conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_MINT_LOCK)))
 
 
-def put(conn: sa.Connection, sealed: Sequence[bytes], lease_id: int, now: datetime) -> list[int]:
-    """New codes into the pool, leased at once; gives their ids. Under `lock_minting`, each three from all others."""
+def put(conn: sa.Connection, sealed: Sequence[bytes], lease_id: int | None, now: datetime) -> list[int]:
+    """New codes into the pool, leased at once or free; gives their ids. Under `lock_minting`, each three from all."""
     values = {"state": State.MINTED, "lease_id": lease_id, "minted_at": now, "changed_at": now}
     rows = [values | {"sealed": one} for one in sealed]
     return list(conn.scalars(stamps.insert().returning(stamps.c.id), rows))
@@ -130,6 +131,27 @@ def leased(conn: sa.Connection, lease_id: int) -> list[int]:
 
 def pool_left(conn: sa.Connection) -> int:
     return conn.execute(sa.select(sa.func.count()).select_from(stamps).where(_MINTED)).scalar_one()
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What other processes want of whoever mints."""
+
+    leases: int  # that are open, the asker's own included
+    free: int  # codes that nobody has leased, counted up to a limit
+    waits: bool  # whether an order waits for its stamp
+
+
+def demand(conn: sa.Connection, count_to: int) -> Demand:
+    free = sa.select(stamps.c.id).where(_MINTED, stamps.c.lease_id.is_(None)).limit(count_to).subquery()
+    row = conn.execute(
+        sa.select(
+            sa.select(sa.func.count()).select_from(stamp_leases).scalar_subquery(),
+            sa.select(sa.func.count()).select_from(free).scalar_subquery(),
+            sa.select(stamp_waits.c.pickup_id).exists(),
+        )
+    ).one()
+    return Demand(row[0], row[1], bool(row[2]))
 
 
 def reserve(conn: sa.Connection, lease: Lease, pickup_ids: Sequence[int], now: datetime) -> None:

@@ -225,7 +225,7 @@ def test_keepers_that_mint_at_once_keep_their_codes_apart(postgres_url: str) -> 
     for thread in threads:
         thread.join()
     minted = codes(engines[0])
-    assert len(minted) == 1200
+    assert len(minted) == 1600  # and one lease more lies free for who does not mint
     assert all(distance(a, b) >= MIN_DISTANCE for a, b in combinations(minted, 2))
     for engine in engines:
         engine.dispose()
