@@ -98,9 +98,10 @@ class WriteProbe:
         registry: CollectorRegistry,
         written_at: Callable[[], float],
         trouble: Callable[[], str | None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine, self._written_at, self._trouble = engine, written_at, trouble
-        self._probed_at = time.monotonic()  # the migration has just written
+        self._engine, self._written_at, self._trouble, self._clock = engine, written_at, trouble, clock
+        self._probed_at = clock()  # the migration has just written
         self._refused: str | None = None
         self._stopping = threading.Event()
         self._took = Histogram(
@@ -111,26 +112,26 @@ class WriteProbe:
         """For `Health`."""
         if trouble := self._trouble():
             return f"a batch waits: {trouble}"
-        quiet_s = time.monotonic() - max(self._written_at(), self._probed_at)
+        quiet_s = self._clock() - max(self._written_at(), self._probed_at)
         if self._refused and quiet_s >= QUIET_S:
             return self._refused
         return f"no write has ended for {int(quiet_s)} s" if quiet_s > STALE_S else None
 
     def probe(self) -> None:
         """Write, and note what comes of it."""
-        started = time.monotonic()
+        started = self._clock()
         try:
             with self._engine.begin() as conn:
                 conn.execute(PROBE)
         except DBAPIError as error:
             self._refused = database.why(error)
             return
-        self._refused, self._probed_at = None, time.monotonic()
+        self._refused, self._probed_at = None, self._clock()
         self._took.observe(self._probed_at - started)
 
     def run(self) -> None:
         while not self._stopping.wait(LOOK_S):
-            if time.monotonic() - max(self._written_at(), self._probed_at) >= QUIET_S:
+            if self._clock() - max(self._written_at(), self._probed_at) >= QUIET_S:
                 self.probe()
 
     def stop(self) -> None:

@@ -33,6 +33,10 @@ class Pace:
             self._empty_at.popitem(last=False)
         return 0.0
 
+    def __len__(self) -> int:
+        """How many addresses are counted."""
+        return len(self._empty_at)
+
 
 def _key(address: Address) -> int | None:
     """An IPv6 caller has a whole /64 to call from, so that is what is counted."""

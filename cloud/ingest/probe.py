@@ -93,6 +93,7 @@ class BrokerProbe:
         started = time.monotonic()
         if not client.is_connected():
             self._answered.clear()
+            self._refused = None
             try:
                 client.connect(self._url.hostname or "", self._url.port or DEFAULT_PORTS[self._url.scheme], KEEPALIVE_S)
             except (OSError, ValueError) as error:
@@ -141,7 +142,6 @@ class BrokerProbe:
             if reason.is_failure:
                 self._refused = f"it refused the connection: {reason}"
             else:
-                self._refused = None
                 self._expires.set(_expiry(client.socket()))
                 client.subscribe([(STORED, 0), (DROPPED, 0)])
             self._answered.set()
@@ -151,7 +151,13 @@ class BrokerProbe:
             if message.topic in gauges and message.payload.isdigit():
                 gauges[message.topic].set(int(message.payload))
 
+        def on_disconnect(*_: Any) -> None:
+            if not self._answered.is_set():  # as nats-server does that can store no session
+                self._refused = "it closed the connection instead of an answer"
+                self._answered.set()
+
         client.on_connect = on_connect
+        client.on_disconnect = on_disconnect
         client.on_message = on_message
         return client
 
