@@ -37,7 +37,7 @@ from cloud.frames import store as frames
 from cloud.frames.keeper import LogKeeper
 from cloud.health import Check, Health, WriteProbe
 from cloud.ingest.callbacks import PATH, Callbacks
-from cloud.ingest.keys import Keys, make_keys, read_keys
+from cloud.ingest.keys import Keys, make_keys, read_keys, sign_in
 from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet, has_shared_subscriptions
 from cloud.ingest.probe import BrokerProbe
 from cloud.ingest.receive import Limits
@@ -529,6 +529,8 @@ def main(arguments: Sequence[str]) -> None:
         print(json.dumps(asdict(ready)), flush=True)  # noqa: T201  `domino ingest` reads it
 
     broker_url = None if settings.broker_url is None else settings.broker_url.get_secret_value()
+    if broker_url is not None:
+        broker_url = sign_in(broker_url, lambda: read_keys(settings.master_key))
     try:
         match arguments:
             case ["web"]:

@@ -63,3 +63,10 @@ def postgres_url(postgres: debian.Cluster) -> Iterator[str]:
     """A database of the test's own, with all tables."""
     with postgres.database() as url:
         yield url
+
+
+@pytest.fixture
+def postgres_empty_url(postgres: debian.Cluster) -> Iterator[str]:
+    """A database of the test's own without any table, to be migrated."""
+    with postgres.database(template="template1") as url:
+        yield url

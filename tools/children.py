@@ -90,10 +90,13 @@ class Modem(Child):
 
 
 @contextmanager
-def locked(data_dir: Path) -> Iterator[None]:
-    """Keeps `data_dir` for this process, until the block or the process ends; raises InUse when another has it."""
+def locked(data_dir: Path, name: str = "lock") -> Iterator[None]:
+    """Keeps `data_dir` for this process, until the block or the process ends; raises InUse when another has it.
+
+    Those who do different things in it, and may do them side by side, lock it by different names.
+    """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # names, addresses, keys
-    with _flocked(data_dir / "lock", patience_s=0):
+    with _flocked(data_dir / name, patience_s=0):
         yield
 
 
@@ -179,16 +182,14 @@ def started(
     end_s: float = END_S,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """`command` as a child, once `is_ready`, given its log of this run, says so; raises NotStarted."""
-    # Once tied, the shell looks whether its parent is still this process: if not, nobody would end the child.
-    tied = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid()), *command]
     with log_file.open("ab") as log:
         log_start = log.tell()
         process = subprocess.Popen(
-            tied,
+            tied(command),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},  # it finds what we found
+            env=inherited(environment),
             process_group=0,
             pass_fds=pass_fds,
         )
@@ -214,6 +215,17 @@ def started(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def tied(command: Sequence[str]) -> list[str]:
+    """`command` so that the kernel kills it when the thread that starts it ends."""
+    # Once tied, the shell looks whether its parent is still this process: if not, nobody would end the child.
+    return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid()), *command]
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """Our environment with `environment` on top; a child finds the modules that we found."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
 
 
 def takes_mqtt(port: int) -> bool:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from cloud import database
 from cloud.ingest.keys import KeyFileError
 from simulator.board.vm import BoardError
-from tools import accounts, board, broker, buttons, demo, frames, serve, stamps, tokens, uplinks
+from tools import accounts, board, broker, buttons, demo, frames, ingest, serve, stamps, tokens, uplinks
 from tools.flash import command as flash
 from tools.terminal import Failure
 
@@ -20,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("serve")(serve.command)
+app.command("web")(serve.web)
+app.command("ingest")(ingest.command)
 app.command("demo")(demo.command)
 app.command("migrate")(serve.migrate)
 app.command("flash")(flash.command)

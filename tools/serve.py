@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from cloud.ingest.keys import make_keys, sign_in
 from cloud.settings import FIRST_SIGN_IN
 from tools.children import InUse, NotStarted, broker, locked, radio
 from tools.running import Running, noted
@@ -63,7 +64,7 @@ def command(
             own_port: int | None = None
             children: dict[str, Callable[[], bool]] = {}
             if chosen.broker_url:
-                url = chosen.broker_url.get_secret_value()
+                url = sign_in(chosen.broker_url.get_secret_value(), lambda: make_keys(chosen.master_key))
             else:
                 own = parts.enter_context(broker(chosen.data_dir, chosen.mqtt_port, chosen.data_dir / "nats.log"))
                 url, own_port = own.url, own.port
@@ -97,6 +98,37 @@ def _show(running: Running, data_dir: Path) -> None:
         console.print(f"sign-in    name and password stand in {escape(str(first_sign_in))}", soft_wrap=True)
     console.print(f"broker     {f'mqtt://127.0.0.1:{running.mqtt_port}' if running.mqtt_port else 'by URL'}")
     console.print(f"data       {escape(str(data_dir))}   [dim]Ctrl-C ends everything[/]", soft_wrap=True)
+
+
+def web(
+    data_dir: DataDir = None,
+    http_port: HttpPort = None,
+    host: Annotated[str | None, typer.Option(help="The address the web pages listen on.")] = None,
+    database_url: DatabaseUrl = None,
+    master_key_file: Annotated[Path | None, typer.Option(help="64 hex digits, mode 0600.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the pages alone until Ctrl-C, beside `domino ingest` on the same database."""
+    chosen = settings(
+        data_dir=data_dir, http_port=http_port, host=host, database_url=database_url, master_key_file=master_key_file
+    )
+    from cloud.__main__ import CannotStart, Ready, run_web
+
+    try:
+        with ExitStack() as parts:
+            parts.enter_context(locked(chosen.data_dir))
+
+            def announce(ready: Ready) -> None:
+                running = Running(os.getpid(), ready.http_url, None)
+                parts.enter_context(noted(chosen.data_dir, running))
+                if as_json:
+                    print_json(asdict(running))
+                else:
+                    _show(running, chosen.data_dir)
+
+            run_web(chosen, announce)
+    except (InUse, CannotStart) as error:
+        raise Failure(str(error)) from None
 
 
 def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:

@@ -4,10 +4,12 @@ the passwords at the broker (docs/decisions/0047)."""
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
@@ -77,6 +79,15 @@ def _derive(master: bytes, label: bytes, context: bytes, length: int) -> bytes:
         fixed=None,
     )
     return kdf.derive(master)
+
+
+def sign_in(broker_url: str, keys: Callable[[], Keys]) -> str:
+    """`broker_url`, with the password that belongs to its user where it names one without: mqtt://ingest@host."""
+    parts = urlsplit(broker_url)
+    if not parts.username or parts.password is not None:
+        return broker_url
+    password = keys().broker_password(parts.username)
+    return parts._replace(netloc=f"{parts.username}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def read_keys(path: Path) -> Keys:

@@ -234,7 +234,7 @@ class Keeper:
         return waiting
 
     def _mint(self, count: int, free: bool = False) -> int:
-        """So many codes for this process; or `free`, for others, as far as they lack some, and how many still."""
+        """So many codes for this process; or `free`, for others, as far as they lack some: how many they still do."""
         register, codes, lacking = self._load(), None, 0
         try:
             with self._engine.begin() as conn:
