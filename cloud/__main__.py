@@ -529,9 +529,9 @@ def main(arguments: Sequence[str]) -> None:
         print(json.dumps(asdict(ready)), flush=True)  # noqa: T201  `domino ingest` reads it
 
     broker_url = None if settings.broker_url is None else settings.broker_url.get_secret_value()
-    if broker_url is not None:
-        broker_url = sign_in(broker_url, lambda: read_keys(settings.master_key))
     try:
+        if broker_url is not None:
+            broker_url = sign_in(broker_url, lambda: read_keys(settings.master_key))
         match arguments:
             case ["web"]:
                 run_web(settings, announce)
