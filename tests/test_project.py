@@ -14,7 +14,7 @@ from tools.setup.front_end import FILES
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {
     *(".ci", ".gitignore", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "SECURITY.md"),
-    *("cloud", "constraints.txt", "docs", "firmware", "pyproject.toml", "simulator", "tests", "tools"),
+    *("cloud", "constraints.txt", "deploy", "docs", "firmware", "pyproject.toml", "simulator", "tests", "tools"),
 }
 TRACKED = [
     ROOT / name

@@ -36,6 +36,7 @@ HOUSE_S = 15.0  # between looks at what others did and at what time does; the co
 LOOK_S = 0.5  # between looks at what other processes want, and between theirs when the pool is dry
 COUNT_S = 60.0  # between counts in the database, which cost a third of a second at 10 million
 LEASE = timedelta(minutes=2)  # renewed at each look; a process that died gives its codes back after this time
+WAITED_S = 60.0  # for a stamp: longer, and something is wrong; messages are kept and answered all the same
 TOLD = 20  # orders that are named in the log, of many that get their stamps late at once
 LATE = timedelta(minutes=1)  # between the time that a change bears and its commit; other machines' clocks included
 
@@ -94,7 +95,8 @@ class Keeper:
         self._counted = 0
         self.load_s: float | None = None
         self.is_well = True  # False while the database refuses or a bug was met
-        self.waiting = 0  # orders without a stamp, as of the last round
+        self._waiting = 0  # orders without a stamp, as of the last round
+        self._waiting_since: float | None = None  # by the monotonic clock: in each round since there were some
 
     @property
     def register(self) -> "Register | None":
@@ -105,8 +107,8 @@ class Keeper:
         """For `cloud.health`: why orders do not get their stamps; None: they do."""
         if not self.is_well:
             return "the last round failed; the log says why"
-        if self.waiting and not len(self._lease):
-            return f"the pool is empty and {self.waiting} orders wait for a stamp"
+        if self._waiting_since is not None and time.monotonic() - self._waiting_since > WAITED_S:
+            return f"{self._waiting} orders wait for a stamp, some for more than {WAITED_S:g} s: nothing is minted"
         return None
 
     def facts(self) -> dict[str, object]:
@@ -230,7 +232,8 @@ class Keeper:
         if len(self._lease) < before:
             self._stamped()
         self._metrics.waiting.set(waiting)
-        self.waiting = waiting
+        self._waiting = waiting
+        self._waiting_since = None if not waiting else self._waiting_since or time.monotonic()
         return waiting
 
     def _mint(self, count: int, free: bool = False) -> int:
