@@ -6,6 +6,7 @@ from pathlib import Path
 import prometheus_client
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from cloud import database
 from cloud.health import Health, WriteProbe
@@ -77,7 +78,7 @@ def test_a_batch_that_waits_is_the_reason_whatever_the_probe_found(engine: sa.En
 
 
 def test_a_database_that_refuses_writes_is_told_in_its_own_words(engine: sa.Engine, clock: Time):
-    sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
     engine.dispose()  # so that every connection is a new one
     with database.reading(engine) as conn:
         assert conn.scalar(sa.text("SELECT count(*) FROM alembic_version")) == 1
@@ -101,7 +102,7 @@ def test_postgresql_is_asked_to_write_too(postgres, clock: Time):
         clock.now_s += 60
         probe.probe()
         assert probe.why() is None
-        sa.event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("SET TRANSACTION READ ONLY"))
+        event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("SET TRANSACTION READ ONLY"))
         clock.now_s += 60
         probe.probe()
         assert "read-only" in (probe.why() or "")
