@@ -6,7 +6,9 @@ starts and minds those of one machine.
 """
 
 import json
+import math
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,17 +26,19 @@ import prometheus_client
 import sqlalchemy as sa
 import structlog
 import uvicorn
-from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import cloud.accounts.store as accounts
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
+from cloud.frames import store as frames
 from cloud.frames.keeper import LogKeeper
+from cloud.health import Check, Health, WriteProbe
 from cloud.ingest.callbacks import PATH, Callbacks
-from cloud.ingest.inlet import Inlet, is_shared, open_inlet, without_password
-from cloud.ingest.keys import Keys, make_keys, read_keys
+from cloud.ingest.inlet import Inlet, is_shared, open_inlet, speaks_mqtt, without_password
+from cloud.ingest.keys import Keys, make_keys, read_keys, sign_in
+from cloud.ingest.probe import BrokerProbe
 from cloud.ingest.receive import Limits
 from cloud.ingest.writer import Writer
 from cloud.live import Bell, Ear
@@ -92,13 +97,13 @@ def run(
     `start_beside` starts what needs a listening ingest, such as the radio model, and gives what each process beside
     this one is called and whether it runs: /health tells it, and the service ends with the first that does not.
     """
-    set_up_logs(settings.log_format)
+    set_up_logs(settings.log_format, settings.log_level)
     _end_on_signals()
     listener = _listen(settings.host, settings.http_port)
     opened = _open(settings)
     _first_account(opened.engine, settings.data_dir)
 
-    registry = prometheus_client.CollectorRegistry()
+    registry = _registry(settings)
     bell = Bell()
     keeper = _keeper(opened, settings, registry, stamped=bell.ring)
 
@@ -108,20 +113,28 @@ def run(
 
     writer = _writer(opened, settings, registry, committed)
     inlet = _inlet(settings, broker_url, writer, registry=registry)
-    parts = (inlet, writer, keeper, Ear(opened.engine, committed), LogKeeper(opened.engine, settings.frames_kept_days))
-    with _running(opened, parts):
+    health = _health(opened, registry, keeper, writer)
+    probes = _watch_broker(health, broker_url, inlet, registry)
+    parts = (
+        inlet,
+        writer,
+        keeper,
+        Ear(opened.engine, committed),
+        LogKeeper(opened.engine, settings.frames_kept_days),
+        *probes,
+        *health.parts,
+    )
+    with _running(opened, parts) as runs:
         # Before anything publishes for it: a broker keeps nothing for a session that it has not met.
         if not inlet.wait_connected(BROKER_S):
             raise CannotStart(f"the broker does not answer: {without_password(broker_url)}")
+        for probe in probes:
+            probe.wait_tried(1, BROKER_S)
         beside = start_beside()
-        checks = {
-            "database": lambda: not writer.held_up and _answers(opened.engine),
-            "broker": lambda: inlet.connected,
-            "stamps": lambda: keeper.is_well,
-            **beside,
-        }
-        app = _pages(opened, settings, bell, keeper, registry, checks)
-        server = _Server(_beside_callbacks(app, writer, settings), listener, announce, beside)
+        for name, is_running in beside.items():
+            health.whole.add(name, _running_check(is_running))
+        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs)
+        server = _Server(_beside_callbacks(app, writer, settings, registry), listener, announce, beside)
         app.state.stopping = lambda: server.should_exit  # open event streams end by themselves
         server.serve_until_ended()
         if server.missed:
@@ -130,13 +143,13 @@ def run(
 
 def run_web(settings: Settings, announce: Announce) -> None:
     """The pages without ingest, which runs elsewhere on the same database; else as `run`."""
-    set_up_logs(settings.log_format)
+    set_up_logs(settings.log_format, settings.log_level)
     _end_on_signals()
     listener = _listen(settings.host, settings.http_port)
     opened = _open(settings)
     _first_account(opened.engine, settings.data_dir)
 
-    registry = prometheus_client.CollectorRegistry()
+    registry = _registry(settings)
     bell = Bell()
     keeper = _keeper(opened, settings, registry, stamped=bell.ring)
 
@@ -144,10 +157,15 @@ def run_web(settings: Settings, announce: Announce) -> None:
         bell.ring()
         keeper.wake()  # the workers may want codes
 
-    parts = (keeper, Ear(opened.engine, heard), LogKeeper(opened.engine, settings.frames_kept_days))
-    with _running(opened, parts):
-        checks = {"database": lambda: _answers(opened.engine), "stamps": lambda: keeper.is_well}
-        app = _pages(opened, settings, bell, keeper, registry, checks)
+    health = _health(opened, registry, keeper)
+    parts = (
+        keeper,
+        Ear(opened.engine, heard),
+        LogKeeper(opened.engine, settings.frames_kept_days),
+        *health.parts,
+    )
+    with _running(opened, parts) as runs:
+        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs)
         server = _Server(app, listener, announce)
         app.state.stopping = lambda: server.should_exit
         server.serve_until_ended()
@@ -166,14 +184,14 @@ def run_worker(settings: Settings, broker_url: str, worker: Worker, announce: An
 
     It mints no stamps, and so loads no register: it leases from what a process with pages has minted.
     """
-    set_up_logs(settings.log_format, worker=worker.number)
+    set_up_logs(settings.log_format, settings.log_level, worker=worker.number)
     _end_on_signals()
     listener = _listen(settings.host, settings.ingest_port and settings.ingest_port + worker.number)
     shares = is_shared(broker_url)
     if worker.number > 1 and not shares:
         raise CannotStart(NOT_SHARED)
     opened = _open(settings)
-    registry = prometheus_client.CollectorRegistry()
+    registry = _registry(settings)
     keeper = _keeper(opened, settings, registry, mints=False)
     writer = _writer(opened, settings, registry, keeper.wake)
     inlet = _inlet(
@@ -185,18 +203,17 @@ def run_worker(settings: Settings, broker_url: str, worker: Worker, announce: An
         group=settings.share_group if shares else None,
         retiring=worker.retiring,
     )
+    health = _health(opened, registry, keeper, writer)
+    probes = _watch_broker(health, broker_url, inlet, registry, retiring=worker.retiring)
     try:
-        with _running(opened, (inlet, writer, keeper)):
+        with _running(opened, (inlet, writer, keeper, *probes, *health.parts)) as runs:
             if not worker.retiring and not inlet.wait_connected(BROKER_S):
                 raise CannotStart(f"the broker does not answer: {without_password(broker_url)}")
-            checks = {
-                "database": lambda: not writer.held_up and _answers(opened.engine),
-                "broker": lambda: inlet.connected or worker.retiring,
-                "stamps": lambda: keeper.is_well,
-            }
-            status = Status(checks, registry, worker=worker.number)
+            for probe in probes:
+                probe.wait_tried(1, BROKER_S)
+            status = Status(health.whole.look, registry, runs=runs, worker=worker.number)
             ends = {"the session": lambda: not inlet.retired} if worker.retiring else {}
-            _Server(_beside_callbacks(status, writer, settings), listener, announce, ends).serve_until_ended()
+            _Server(_beside_callbacks(status, writer, settings, registry), listener, announce, ends).serve_until_ended()
     finally:
         if worker.retiring and not inlet.retired:
             raise NotRetired(f"worker {worker.number} ended before the broker had nothing left for it")
@@ -227,7 +244,7 @@ def _keeper(opened: _Opened, settings: Settings, registry: prometheus_client.Col
         timedelta(days=settings.stamp_lifetime_days),
         timedelta(days=settings.stamp_quarantine_days),
     )
-    return Keeper(opened.engine, opened.vault, opened.lease, terms, registry=registry, **how)
+    return Keeper(opened.engine, opened.vault, opened.lease, terms, registry=registry, traces=frames.traces, **how)
 
 
 def _writer(
@@ -237,13 +254,79 @@ def _writer(
     committed: Callable[[], object],
 ) -> Writer:
     limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
-    return Writer(opened.engine, opened.keys, limits=limits, lease=opened.lease, registry=registry, committed=committed)
+    return Writer(
+        opened.engine,
+        opened.keys,
+        limits=limits,
+        lease=opened.lease,
+        registry=registry,
+        committed=committed,
+        lines_per_second=settings.log_messages_per_second,
+    )
 
 
 def _inlet(settings: Settings, broker_url: str, writer: Writer, **how: Any) -> Inlet:
     return open_inlet(
         broker_url, writer, partitions=settings.broker_partitions, replicas=settings.broker_replicas, **how
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What every role is asked after."""
+
+    whole: Health
+    writes: WriteProbe
+
+    @property
+    def parts(self) -> tuple["_Part", ...]:
+        return self.writes, self.whole
+
+
+def _health(
+    opened: _Opened, registry: prometheus_client.CollectorRegistry, keeper: Keeper, writer: Writer | None = None
+) -> _Watch:
+    writes = WriteProbe(
+        opened.engine,
+        registry=registry,
+        written_at=lambda: -math.inf if writer is None else writer.written_at,
+        trouble=lambda: None if writer is None else writer.trouble,
+    )
+    return _Watch(Health({"database": writes.why, "stamps": keeper.why}, registry=registry), writes)
+
+
+def _watch_broker(
+    watch: _Watch,
+    broker_url: str,
+    inlet: Inlet,
+    registry: prometheus_client.CollectorRegistry,
+    *,
+    retiring: bool = False,
+) -> list[BrokerProbe]:
+    """What has to run for it. `retiring`: its subscription is to end."""
+    probes = [BrokerProbe(broker_url, registry=registry)] if speaks_mqtt(broker_url) else []
+    for probe in probes:
+        watch.whole.add("broker", probe.why)
+    if not retiring:
+        watch.whole.add("inlet", lambda: None if inlet.connected else "not subscribed at the broker")
+    return probes
+
+
+def _running_check(is_running: Callable[[], bool]) -> Check:
+    return lambda: None if is_running() else "the process has ended"
+
+
+def _registry(settings: Settings) -> prometheus_client.CollectorRegistry:
+    """With what Prometheus is told of every process and its machine, whatever its role."""
+    registry, data_dir = prometheus_client.CollectorRegistry(), settings.data_dir
+    prometheus_client.ProcessCollector(registry=registry)
+    info = prometheus_client.Info("domino_build", "The version that runs", registry=registry)
+    info.info({"version": version("domino")})
+    free = prometheus_client.Gauge("domino_disk_free_bytes", "Free space at the data folder", registry=registry)
+    free.set_function(lambda: shutil.disk_usage(data_dir).free)
+    size = prometheus_client.Gauge("domino_disk_size_bytes", "All space at the data folder", registry=registry)
+    size.set_function(lambda: shutil.disk_usage(data_dir).total)
+    return registry
 
 
 class _Part(Protocol):
@@ -254,13 +337,16 @@ class _Part(Protocol):
 
 
 @contextmanager
-def _running(opened: _Opened, parts: Sequence[_Part]) -> Iterator[None]:
-    """The parts in their threads; stopped one after the other, so that nothing comes in when its reader has ended."""
+def _running(opened: _Opened, parts: Sequence[_Part]) -> Iterator[Callable[[], dict[str, bool]]]:
+    """The parts in their threads, and what tells whether each runs.
+
+    They are stopped one after the other, so that nothing comes in when its reader has ended.
+    """
     threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in parts]
     for thread in threads:
         thread.start()
     try:
-        yield
+        yield lambda: {thread.name: thread.is_alive() for thread in threads}
     finally:
         for part, thread in zip(parts, threads, strict=True):
             part.stop()
@@ -274,7 +360,8 @@ def _pages(
     bell: Bell,
     keeper: Keeper,
     registry: prometheus_client.CollectorRegistry,
-    checks: Mapping[str, Callable[[], bool]],
+    health: Health,
+    runs: Callable[[], dict[str, bool]],
 ) -> "FastAPI":
     # Here, because a worker needs none of it, and it is half of what this process holds in memory.
     from cloud.pages import STATIC
@@ -293,7 +380,8 @@ def _pages(
     return create_app(
         engine=opened.engine,
         bell=bell,
-        health=lambda: {name: is_well() for name, is_well in checks.items()},
+        health=health.look,
+        runs=runs,
         facts=lambda: {"stamps": keeper.facts()},
         registry=registry,
         vault=opened.vault,
@@ -302,7 +390,9 @@ def _pages(
     )
 
 
-def _beside_callbacks(pages: ASGIApp, writer: Writer, settings: Settings) -> ASGIApp:
+def _beside_callbacks(
+    pages: ASGIApp, writer: Writer, settings: Settings, registry: prometheus_client.CollectorRegistry
+) -> ASGIApp:
     """The callbacks' inlet, where there is a secret for it, in front of the pages and none of their machinery."""
     if settings.callback_secret is None:
         return pages
@@ -311,6 +401,8 @@ def _beside_callbacks(pages: ASGIApp, writer: Writer, settings: Settings) -> ASG
         secret=settings.callback_secret.get_secret_value(),
         networks=settings.callback_addresses,
         renamed=settings.callback_fields,
+        per_second=settings.callbacks_per_second,
+        registry=registry,
     )
 
     async def divide(scope: Scope, receive: Receive, send: Send) -> None:
@@ -398,22 +490,19 @@ def _check_key(engine: sa.Engine, vault: Vault, master_key: Path) -> None:
         raise CannotStart(f"{error}: {master_key}. Put back the one that belongs to this database") from None
 
 
-def _answers(engine: sa.Engine) -> bool:
-    try:
-        with database.reading(engine) as conn:
-            return conn.execute(sa.text("SELECT 1")).scalar() == 1
-    except DBAPIError:
-        return False
+def set_up_logs(log_format: str, level: str = "info", **always: object) -> None:
+    """Structured logs on standard error, from `level` on: for people, or one JSON object a line.
 
-
-def set_up_logs(log_format: str, **always: object) -> None:
-    """Structured logs on standard error: for people, or one JSON object a line. Each has what is `always` said."""
+    Each has what is `always` said, and what its thread has bound: the writer's batch.
+    """
 
     def say_always(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         return {**event, **always}
 
     structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         processors=[
+            structlog.contextvars.merge_contextvars,
             say_always,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso", utc=True),
@@ -441,6 +530,8 @@ def main(arguments: Sequence[str]) -> None:
 
     broker_url = None if settings.broker_url is None else settings.broker_url.get_secret_value()
     try:
+        if broker_url is not None:
+            broker_url = sign_in(broker_url, lambda: read_keys(settings.master_key))
         match arguments:
             case ["web"]:
                 run_web(settings, announce)

@@ -1,6 +1,8 @@
 """What can be set, read in one place: from the environment (``DOMINO_…``), then from a TOML file, then these defaults.
 
-The file is ``domino.toml`` in the data folder, or the one that DOMINO_SETTINGS names.
+The file is ``domino.toml`` in the data folder, or the one that DOMINO_SETTINGS names. Each setting may also stand in a
+file of its own, ``domino_broker_url`` and so on, in the folder that DOMINO_SECRETS names: what systemd and containers
+make of secrets.
 """
 
 import os
@@ -11,7 +13,13 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from cloud.ingest.sigfox import FIELDS
 
@@ -58,7 +66,10 @@ class Settings(BaseSettings):
     # Readings that may find nothing, of one token and at one place: each finds a live stamp with the probability above.
     stamp_misses_at_once: int = Field(500, ge=1, le=1_000_000)
     stamp_misses_per_hour: int = Field(20, ge=1, le=1_000_000)
+    callbacks_per_second: int = Field(0, ge=0)  # of one address; beyond it 429. 0: no limit
     log_format: str = Field("console", pattern="^(console|json)$")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    log_messages_per_second: int = Field(20, ge=0)  # lines a second for each result: each costs 15 µs. 0: none
 
     @field_validator("broker_url")
     @classmethod
@@ -107,7 +118,14 @@ class Settings(BaseSettings):
         if named and not Path(named).is_file():
             raise ValueError(f"DOMINO_SETTINGS names {named}, which is no file")
         file = Path(named or data_dir / "domino.toml")
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+        sources = init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+        folder = os.environ.get("DOMINO_SECRETS")
+        if not folder:
+            return sources
+        if not Path(folder).is_dir():
+            raise ValueError(f"DOMINO_SECRETS names {folder}, which is no folder")
+        secrets = SecretsSettingsSource(settings_cls, secrets_dir=folder)
+        return init_settings, env_settings, secrets, sources[-1]
 
 
 def load(**given: object) -> Settings:

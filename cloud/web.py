@@ -30,9 +30,11 @@ import cloud.pickups.pages
 import cloud.places.model
 import cloud.stamps.model
 import cloud.stamps.pages
+import cloud.status
 from cloud import database, live, pages
 from cloud.accounts.attempts import Attempts
 from cloud.accounts.model import SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
+from cloud.health import Part
 from cloud.stamps.desk import Desk
 from cloud.stamps.model import NotReady, TooManyGuesses
 from cloud.stamps.vault import Vault
@@ -84,7 +86,8 @@ def create_app(
     *,
     engine: sa.Engine,
     bell: live.Bell,
-    health: Callable[[], dict[str, bool]],
+    health: Callable[[], Mapping[str, Part]],
+    runs: Callable[[], Mapping[str, bool]] = dict,
     facts: Callable[[], dict[str, object]] = dict,
     registry: prometheus_client.CollectorRegistry,
     vault: Vault,
@@ -105,11 +108,17 @@ def create_app(
     app.mount("/static", StaticFiles(directory=pages.STATIC))
 
     @app.get("/health", include_in_schema=False)
-    def tell_health() -> JSONResponse:
-        parts = health()
-        well = all(parts.values())
-        said = {part: "up" if up else "down" for part, up in parts.items()}
-        return JSONResponse({"status": "up" if well else "down", "parts": said, **facts()}, 200 if well else 503)
+    def tell_health() -> Response:
+        return _told(cloud.status.health(health(), **facts()))
+
+    @app.get("/health/ready", include_in_schema=False)
+    def tell_ready() -> Response:
+        """Whether messages and customers may be sent here now."""
+        return _told(cloud.status.health(health()))
+
+    @app.get("/health/live", include_in_schema=False)
+    def tell_live() -> Response:
+        return _told(cloud.status.liveness(runs()))
 
     @app.get("/metrics", include_in_schema=False)
     def tell_metrics() -> Response:
@@ -120,6 +129,11 @@ def create_app(
         app.add_exception_handler(error, _tell_error)
     app.add_middleware(Gate)
     return app
+
+
+def _told(answer: cloud.status.Answer) -> Response:
+    code, body = answer
+    return Response(body, code, media_type="application/json")
 
 
 def _ask_to_sign_in(request: Request, _error: Exception) -> Response:

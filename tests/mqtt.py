@@ -76,6 +76,10 @@ class Subscriber:
         self._client.disconnect()
         self._client.loop_stop()
 
+    @property
+    def is_connected(self) -> bool:
+        return self._client.is_connected()
+
     def take(self, count: int = 1) -> list[tuple[str, bytes]]:
         """The next `count` messages, waited for."""
         return [self._arrived.get(timeout=PATIENCE_S) for _ in range(count)]

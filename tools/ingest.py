@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cloud.ingest.keys import read_keys, sign_in
 from cloud.settings import Settings
 from tools.children import InUse, NotStarted, locked
 from tools.overview import Listener
@@ -44,7 +45,7 @@ def command(
     )
     if chosen.broker_url is None:
         raise Failure("workers share a broker that runs by itself: --broker-url, or DOMINO_BROKER_URL")
-    _check_sharing(chosen.broker_url.get_secret_value(), workers)
+    _check_sharing(sign_in(chosen.broker_url.get_secret_value(), lambda: read_keys(chosen.master_key)), workers)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     try:

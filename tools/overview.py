@@ -14,7 +14,7 @@ import prometheus_client
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from cloud.status import health
+from cloud.status import health, liveness
 from tools.workers import Worker
 
 ASK_S = 3.0  # for a worker to answer
@@ -36,8 +36,8 @@ class Overview:
         facts = []
         for worker, answer in zip(self._workers, told, strict=True):
             said = {} if answer is None else json.loads(answer[1])
-            parts = said.get("parts", {})
-            facts.append({"worker": worker.number, "pid": worker.pid, "starts": worker.starts, "parts": parts})
+            told_of = {name: said.get(name, {}) for name in ("parts", "since", "why")}
+            facts.append({"worker": worker.number, "pid": worker.pid, "starts": worker.starts, **told_of})
         is_up = {
             f"worker {worker.number}": answer is not None and answer[0] == 200
             for worker, answer in zip(self._workers, told, strict=True)
@@ -116,12 +116,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         overview = self.server.overview
-        pages = {"/health": "application/json", "/metrics": prometheus_client.CONTENT_TYPE_LATEST}
-        kind = pages.get(self.path)
-        if overview is None or kind is None:
-            self.send_error(404, "there are /health and /metrics")
+        pages = {
+            "/health": Overview.health,
+            "/health/ready": Overview.health,
+            "/health/live": lambda _: liveness({}),  # it minds the workers: that it answers is all
+            "/metrics": Overview.metrics,
+        }
+        page = pages.get(self.path)
+        if overview is None or page is None:
+            self.send_error(404, "there are /health, /health/ready, /health/live and /metrics")
             return
-        status, body = overview.health() if self.path == "/health" else overview.metrics()
+        status, body = page(overview)
+        kind = prometheus_client.CONTENT_TYPE_LATEST if self.path == "/metrics" else "application/json"
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))

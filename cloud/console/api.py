@@ -123,6 +123,10 @@ class FrameAnswer(Answer):
     reason: str = Field(description="Why, in words; empty when accepted")
     device: ButtonId | None = Field(description="As the sender claims it", examples=["0012AB34"])
     data: Hex | None = Field(description="The bytes as radiated, in hex", examples=["0000027e5d76ad50a56eb797"])
+    trace: str | None = Field(
+        description="The message's name in the logs, the same for every copy of it",
+        examples=["0012ab34000000bfcf353dd9f5dc9c93"],
+    )
     seq_number: int | None
     lqi: str | None
     copies: list[CopyAnswer] = Field(description="What each station heard, best first")
@@ -229,14 +233,21 @@ def list_frames(
     before: Before = None,
     device: Annotated[DeviceId | None, Query(description="Only frames that claim this button")] = None,
     result: Result | None = None,
+    trace: Annotated[
+        str | None, Query(pattern="^[0-9A-Fa-f]{32}$", description="Only the copies of this message, oldest first")
+    ] = None,
     limit: Limit = 50,
 ) -> Frames:
-    """All that was heard, accepted or not: newest first, or with `after` oldest first."""
+    """All that was heard, accepted or not: newest first, or with `after` or `trace` oldest first."""
+    if trace is not None and (after, before, device, result) != (None,) * 4:
+        raise HTTPException(422, "'trace' goes with 'limit' alone")
     if after is not None and (before is not None or result is not None):
         raise HTTPException(422, "'after' goes with 'device' and 'limit' alone")
     of = None if device is None else _device(device)
     with _reading(request) as conn:
-        if after is not None:
+        if trace is not None:
+            frames = cloud.frames.store.of_trace(conn, trace, limit)
+        elif after is not None:
             frames = cloud.frames.store.after(conn, after, limit, of)
         else:
             frames = cloud.frames.store.newest(conn, limit=limit, before=before, device=of, result=result)

@@ -16,7 +16,7 @@ from cloud.accounts import guard
 from cloud.accounts.model import Right, Session
 from cloud.console import bits, chart, store, stream, thread
 from cloud.fleet.model import ID_DIGITS, Button, format_id, parse_id
-from cloud.frames.model import Frame, Result
+from cloud.frames.model import TRACE_BYTES, Frame, Result
 from cloud.ingest.uplink import SIZE
 from cloud.pickups.model import State
 from cloud.stamps.model import parse
@@ -226,10 +226,13 @@ def _order_of_stamp(request: Request, session: Session, sought: str) -> str | No
 
 
 def _frame_of(conn: sa.Connection, text: str) -> Frame | None:
+    """By its 12 bytes, or by its trace id."""
     try:
         data = bytes.fromhex(text)
     except ValueError:
         return None
+    if len(data) == TRACE_BYTES:
+        return next(iter(cloud.frames.store.of_trace(conn, text)), None)
     id = store.frame_of_data(conn, data) if len(data) == SIZE else None
     return None if id is None else cloud.frames.store.find(conn, id)
 

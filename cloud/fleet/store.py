@@ -74,6 +74,12 @@ def newest(conn: sa.Connection, limit: int, offset: int = 0) -> list[Button]:
     return [_button(row) for row in conn.execute(sa.select(buttons).order_by(*order).limit(limit).offset(offset))]
 
 
+def generations(conn: sa.Connection) -> list[tuple[int, int]]:
+    """(id, key generation) of every button that may speak, by id."""
+    query = sa.select(buttons.c.id, buttons.c.key_generation).where(buttons.c.state == State.ACTIVE)
+    return [(row.id, row.key_generation) for row in conn.execute(query.order_by(buttons.c.id))]
+
+
 def owned_by(conn: sa.Connection, owner_id: int) -> list[Button]:
     query = sa.select(buttons).where(buttons.c.owner_id == owner_id).order_by(buttons.c.id)
     return [_button(row) for row in conn.execute(query)]

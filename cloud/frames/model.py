@@ -1,14 +1,17 @@
-"""What can become of a frame that was heard: every one ends with a named result."""
+"""What can become of a frame that was heard: every one ends with a named result, and has a name to be found by."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2s
 from typing import Any
 
 MOST_COPIES = 32  # stations shown of one message
 _STATION = re.compile(r"[0-9A-Za-z_.-]{1,32}")
+TRACE_BYTES = 16  # as W3C Trace Context has them
+HEAD_BYTES = 3  # of the data, which a trace id shows: key generation and the counter's low bits
 
 
 class Result(StrEnum):
@@ -94,3 +97,33 @@ class Frame:
     pickup_id: int | None
     downlink: bytes | None
     place: str | None
+
+    @property
+    def trace(self) -> str | None:
+        """See `trace_id`; None where no device, or nothing of a message, could be read."""
+        if self.device is None or self.data is None or len(self.data) < HEAD_BYTES:
+            return None
+        return trace_id(self.device, self.data)
+
+
+def trace_id(device: int, data: bytes) -> str:
+    """The name that one radiated message has in every log and on every page, whoever heard it and how often.
+
+    16 bytes in hex, as a trace id of W3C Trace Context: the device, the head of its data, then BLAKE2s (RFC 7693) over
+    device and data. So whoever has the message has the name, nothing is stored for it, and it leads back to the frame.
+    What was radiated cannot be told from it: a log is no recording to be played again.
+
+    >>> trace_id(0x0012AB34, bytes(12))
+    '0012ab34000000bfcf353dd9f5dc9c93'
+    """
+    sealed = device.to_bytes(4, "big") + data
+    head = sealed[: 4 + HEAD_BYTES]
+    return (head + blake2s(sealed, digest_size=TRACE_BYTES - len(head)).digest()).hex()
+
+
+def trace_parts(trace: str) -> tuple[int, bytes]:
+    """The device and the head of the data that `trace` shows; raises ValueError for what is no trace id."""
+    whole = bytes.fromhex(trace)
+    if len(whole) != TRACE_BYTES:
+        raise ValueError(f"a trace id has {2 * TRACE_BYTES} hex digits")
+    return int.from_bytes(whole[:4], "big"), whole[4 : 4 + HEAD_BYTES]

@@ -1,6 +1,6 @@
 """The log of all that was heard, accepted or not, and the press log that decides replays, in SQL."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from cloud import live
 from cloud.database import BigId, Instant, Many, metadata, moment
 from cloud.fleet.store import buttons
-from cloud.frames.model import Frame, Result, read_copies
+from cloud.frames.model import HEAD_BYTES, Frame, Result, read_copies, trace_id, trace_parts
 
 
 class _LogKey(sa.PrimaryKeyConstraint):
@@ -242,6 +242,22 @@ def of_pickup(conn: sa.Connection, pickup_id: int) -> list[Frame]:
 def find(conn: sa.Connection, id: int) -> Frame | None:
     row = conn.execute(_READ.where(frames.c.id == id)).first()
     return _frame(row) if row else None
+
+
+def of_trace(conn: sa.Connection, trace: str, limit: int = 50) -> list[Frame]:
+    """The frames of one radiated message, oldest first; raises ValueError for what is no trace id."""
+    device, head = trace_parts(trace)
+    shown = sa.func.substr(frames.c.data, 1, HEAD_BYTES, type_=sa.LargeBinary)
+    query = _READ.where(frames.c.device == device, shown == head)
+    found = [_frame(row) for row in conn.execute(query.order_by(frames.c.id).limit(limit))]
+    return [frame for frame in found if frame.trace == trace.lower()]
+
+
+def traces(conn: sa.Connection, pickup_ids: Collection[int]) -> dict[int, str]:
+    """The trace id of the press that made each order, by the order's id."""
+    query = sa.select(frames.c.pickup_id, frames.c.device, frames.c.data).order_by(frames.c.id.desc())
+    rows = conn.execute(query.where(frames.c.pickup_id.in_(pickup_ids), frames.c.result == Result.ACCEPTED))
+    return {row.pickup_id: trace_id(row.device, row.data) for row in rows}
 
 
 def last_id(conn: sa.Connection) -> int:

@@ -11,9 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from math import ceil
 from typing import Any
 
+from prometheus_client import CollectorRegistry, Counter
+
 from cloud.frames.model import Result
+from cloud.ingest.pace import Pace
 from cloud.ingest.receive import Message, Outcome
 from cloud.ingest.sigfox import USUAL
 from cloud.ingest.writer import MOST_IN_A_BATCH, Outcomes, Writer
@@ -24,6 +28,7 @@ MOST_AT_ONCE = 200  # messages in one callback
 MOST_WAITING = 20_000  # messages; beyond it the sender is told to come again
 ANSWER_S = 8.0  # Sigfox waits for 10
 COME_AGAIN_S = 60
+GUESSES_PER_SECOND = 5  # wrong secrets of one address; the secret's 16 characters hold, this keeps the noise down
 
 Scope = Mapping[str, Any]
 
@@ -34,6 +39,7 @@ class Refused(Exception):
 
     status: int
     why: str
+    again_s: float | None = None  # after which it may come again
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +59,20 @@ class Callbacks:
         networks: Sequence[IPv4Network | IPv6Network] = (),
         renamed: Mapping[str, str] = USUAL,
         answer_s: float = ANSWER_S,
+        per_second: int = 0,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self._answer_s = answer_s
+        self._pace, self._guesses = Pace(per_second), Pace(GUESSES_PER_SECOND)
+        self._answers = Counter(
+            "domino_callbacks", "Callbacks by the status of their answer", ["status"], registry=registry
+        )
         self._writer, self._secret, self._networks, self._renamed = writer, secret.encode(), networks, renamed
         self._arrived: list[Waiting] = []
         self._in_hand = 0  # messages that the writer has
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        again_s: float | None = None
         try:
             self._admit(scope)
             messages = split(await _body(scope, receive))
@@ -67,21 +80,28 @@ class Callbacks:
             status, body = _answer(outcomes)
         except Refused as refused:
             status, body = refused.status, json.dumps({"error": refused.why}).encode()
+            again_s = refused.again_s
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        if status == 503:
-            headers.append((b"retry-after", str(COME_AGAIN_S).encode()))
+        if status == 503 or again_s is not None:
+            headers.append((b"retry-after", str(ceil(again_s or COME_AGAIN_S)).encode()))
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
+        self._answers.labels(str(status)).inc()
         await send({"type": "http.response.start", "status": status, "headers": [] if status == 204 else headers})
         await send({"type": "http.response.body", "body": body})
 
     def _admit(self, scope: Scope) -> None:
         """Raises `Refused` for whoever may not come in, before anything is read."""
-        if self._networks and not any(_client(scope) in network for network in self._networks):
+        client = _client(scope)
+        if self._networks and not any(client in network for network in self._networks):
             raise Refused(403, "callbacks are not taken from this address")
+        if again_s := self._pace.wait_s(client):
+            raise Refused(429, "too many callbacks from this address; send it again", again_s)
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
         shown = sent[0].removeprefix(b"Bearer ") if sent else scope["path"][len(PATH) + 1 :].encode()
         if not hmac.compare_digest(shown, self._secret):
+            if again_s := self._guesses.wait_s(client):
+                raise Refused(429, "too many wrong secrets from this address", again_s)
             raise Refused(401, "the secret is missing or wrong: as Authorization: Bearer …, or at the end of the path")
         if scope["method"] not in ("POST", "PUT", "GET"):
             raise Refused(405, "a callback comes by POST, PUT or GET")

@@ -41,14 +41,18 @@ def open_inlet(
     **session: Any,
 ) -> Inlet:
     """The inlet for `url`: MQTT's, with its `session`, or JetStream's with so many `partitions` and `replicas`."""
-    if urlsplit(url).scheme in ("nats", "tls"):
+    if not speaks_mqtt(url):
         return jetstream.Inlet(url, writer, registry=registry, partitions=partitions, replicas=replicas)
     return mqtt.Inlet(url, writer, registry=registry, **session)
 
 
+def speaks_mqtt(url: str) -> bool:
+    return urlsplit(url).scheme in mqtt.DEFAULT_PORTS
+
+
 def is_shared(url: str) -> bool:
     """Whether several workers may take in from the broker at `url`; raises `mqtt.Unreachable`."""
-    return urlsplit(url).scheme in ("nats", "tls") or mqtt.has_shared_subscriptions(url)
+    return not speaks_mqtt(url) or mqtt.has_shared_subscriptions(url)
 
 
 def without_password(url: str) -> str:

@@ -1,10 +1,15 @@
-"""The fleet's master key, and what is derived from it: the buttons' keys (docs/wire-format.md, Keys), the stamps'."""
+"""The fleet's master key, and what is derived from it: the buttons' keys (docs/wire-format.md, Keys), the stamps', and
+the passwords at the broker (docs/decisions/0047)."""
 
+import os
 import secrets
+import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.cmac import CMAC
@@ -19,6 +24,8 @@ _DEVICE_KEY_PREFIX = b"\0\0\0\1" + LABEL + b"\0"  # block counter, label, separa
 _DEVICE_KEY_CONTEXT = Struct(">IBI")  # device id, key generation; length in bits
 STAMP_KEY_BYTES = 32
 STAMP_LABEL = b"domino stamp vault"
+BROKER_PASSWORD_BYTES = 16
+BROKER_LABEL, BROKER_SALT_LABEL = b"domino broker password", b"domino broker salt"
 
 
 class KeyFileError(ValueError):
@@ -53,6 +60,18 @@ class Keys:
         """The 32-byte key of `cloud.stamps.vault`, derived likewise under a label of its own."""
         return _derive(self.master, STAMP_LABEL, b"", STAMP_KEY_BYTES)
 
+    def broker_password(self, user: str, generation: int = 0) -> str:
+        """What `user` shows at the broker: a button by its 8 digits and its key's generation, or a service; 32 digits.
+
+        A board with an old generation's key has an old password too.
+        """
+        context = user.encode() + bytes([generation])
+        return _derive(self.master, BROKER_LABEL, context, BROKER_PASSWORD_BYTES).hex()
+
+    def broker_salt(self, user: str, generation: int, length: int) -> bytes:
+        """The salt of that password's hash: the same each time, so that a file of unchanged accounts is unchanged."""
+        return _derive(self.master, BROKER_SALT_LABEL, user.encode() + bytes([generation]), length)
+
 
 def _derive(master: bytes, label: bytes, context: bytes, length: int) -> bytes:
     kdf = KBKDFCMAC(
@@ -69,10 +88,19 @@ def _derive(master: bytes, label: bytes, context: bytes, length: int) -> bytes:
     return kdf.derive(master)
 
 
+def sign_in(broker_url: str, keys: Callable[[], Keys]) -> str:
+    """`broker_url`, with the password that belongs to its user where it names one without: mqtt://ingest@host."""
+    parts = urlsplit(broker_url)
+    if not parts.username or parts.password is not None:
+        return broker_url
+    password = keys().broker_password(parts.username)
+    return parts._replace(netloc=f"{parts.username}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
 def read_keys(path: Path) -> Keys:
     """The keys under the master key in `path`, 64 hex digits; raises `KeyFileError`."""
     try:
-        if path.stat().st_mode & 0o077:
+        if is_open_to_others(path.stat()):
             raise KeyFileError(f"{path} can be read by others than its owner: chmod 600 it, or make a new key")
         return Keys(bytes.fromhex(path.read_text("ascii").strip()))
     except OSError as error:
@@ -81,6 +109,15 @@ def read_keys(path: Path) -> Keys:
         if isinstance(error, KeyFileError):
             raise
         raise KeyFileError(f"{path} does not hold a master key of {2 * MASTER_KEY_BYTES} hex digits") from None
+
+
+def is_open_to_others(found: os.stat_result) -> bool:
+    """Whether others than its owner and root can read a file.
+
+    A credential of systemd is root's with an access list for the service's user, which shows as a right of the group.
+    """
+    open_to = stat.S_IMODE(found.st_mode) & 0o077
+    return open_to != 0 and not (open_to == 0o040 and found.st_uid == found.st_gid == 0)
 
 
 def make_keys(path: Path) -> Keys:

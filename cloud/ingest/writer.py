@@ -5,11 +5,14 @@ it must not acknowledge. There are no timers: while one batch is committed the n
 themselves under load.
 """
 
+import math
 import threading
 import time
+from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 
 import sqlalchemy as sa
 import structlog
@@ -19,14 +22,18 @@ from sqlalchemy.exc import DBAPIError
 from cloud import database
 from cloud.database import now as present
 from cloud.frames.model import Result
+from cloud.ingest.journal import Journal
 from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Limits, Message, Outcome, receive
+from cloud.ingest.uplink import Kind
 from cloud.stamps.lease import Lease
 
 MOST_IN_A_BATCH = 1000  # beyond it a batch gains nothing and its first message waits longer
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to reach a database that is away
 
 log = structlog.get_logger(__name__)
+
+ANSWERED = frozenset({Kind.PICKUP, Kind.CANCEL, Kind.ASK})  # kinds that have something to be told
 
 # One outcome a message, in order. None: it met a bug and was not kept, so it must not be acknowledged.
 Outcomes = Sequence[Outcome | None]
@@ -39,6 +46,7 @@ class Group:
 
     messages: Sequence[Message]
     done: Done
+    at: float = field(default_factory=time.monotonic)
 
 
 class Metrics:
@@ -60,8 +68,48 @@ class Metrics:
             buckets=(0.1, 0.3, 1, 3, 10, 60, 600),
         )
         self.waiting = Gauge("domino_waiting_messages", "Handed over by an inlet, not yet committed", registry=registry)
+        self.oldest = Gauge("domino_waiting_seconds", "How long the oldest of them has waited", registry=registry)
+        self.refused = Counter(
+            "domino_database_refusals", "Batches that the database refused; each is tried again", registry=registry
+        )
+        self.held_up = Gauge(
+            "domino_database_held_up", "1 while a batch waits for a database that refuses it", registry=registry
+        )
+        self.written = Gauge(
+            "domino_last_commit_timestamp_seconds", "When a batch was last committed", registry=registry
+        )
+        self.kinds = Counter("domino_uplinks", "Messages that were accepted, by kind", ["kind"], registry=registry)
+        self.downlinks = Counter("domino_downlinks", "Answers handed to the network", registry=registry)
+        self.withheld = Counter(
+            "domino_downlinks_withheld",
+            "Buttons that listened and got no answer: none are left today",
+            registry=registry,
+        )
+        self.link_failures = Counter(
+            "domino_link_failures", "Messages that buttons could not radiate, as they tell", registry=registry
+        )
         for result in Result:
             self.frames.labels(result.value)
+        for kind in Kind:
+            self.kinds.labels(kind.word)
+
+    def count(self, outcomes: Outcomes) -> None:
+        """A committed batch, each counter moved once."""
+        self.waiting.dec(len(outcomes))
+        kept = [outcome for outcome in outcomes if outcome is not None]
+        for result, number in Tally(outcome.result for outcome in kept).items():
+            self.frames.labels(result.value).inc(number)
+        accepted = [outcome for outcome in kept if outcome.result is Result.ACCEPTED]
+        for kind, number in Tally(outcome.uplink.kind for outcome in accepted if outcome.uplink).items():
+            self.kinds.labels(kind.word).inc(number)
+        self.link_failures.inc(sum(outcome.uplink.link_failures for outcome in accepted if outcome.uplink))
+        self.downlinks.inc(sum(outcome.downlink is not None for outcome in kept))
+        unanswered = [one for one in accepted if one.downlink is None and one.reception and one.reception.listens]
+        self.withheld.inc(sum(one.uplink is not None and one.uplink.kind in ANSWERED for one in unanswered))
+        now = present()
+        for outcome in accepted:
+            if outcome.reception and outcome.reception.heard_at:
+                self.lag.observe(max((now - outcome.reception.heard_at).total_seconds(), 0))
 
 
 class Writer:
@@ -76,19 +124,25 @@ class Writer:
         lease: Lease,
         registry: CollectorRegistry,
         committed: Callable[[], object],
+        lines_per_second: int = 0,
     ) -> None:
         self._engine, self._keys, self._limits, self._lease = engine, keys, limits, lease
         self._metrics = Metrics(registry)
+        self._metrics.oldest.set_function(self._oldest)
+        self._journal = Journal(lines_per_second, registry)
+        self._batches = count(1)
+        self._in_hand: Sequence[Group] = ()
+        self.trouble: str | None = None  # what the database says to the batch that waits for it
+        self.written_at = -math.inf  # by the monotonic clock: the last commit
         self._committed = committed
         self._groups: deque[Group] = deque()
         self._arrival = threading.Condition()
         self._stopping = threading.Event()
-        self._held_up = threading.Event()
 
     @property
     def held_up(self) -> bool:
         """Whether a batch waits for a database that refuses it: full, read-only, locked or away."""
-        return self._held_up.is_set()
+        return self.trouble is not None
 
     def put(self, messages: Sequence[Message], done: Done) -> None:
         """Hand over a group, of at most MOST_IN_A_BATCH. `done` is not called when the writer stops before its turn."""
@@ -105,18 +159,21 @@ class Writer:
     def run(self) -> None:
         while groups := self._take():
             batch = [message for group in groups for message in group.messages]
-            started = time.perf_counter()
+            started, self._in_hand = time.perf_counter(), groups
+            structlog.contextvars.bind_contextvars(batch=next(self._batches))  # for every line of this thread
             outcomes = self._commit(batch)
             if outcomes is None:
                 return  # stopping: nothing was committed, nothing is acknowledged
+            self._in_hand = ()
             self._metrics.batch.observe(len(batch))
             self._metrics.commit.observe(time.perf_counter() - started)
             at = 0
             for group in groups:
                 group.done(outcomes[at : at + len(group.messages)])
                 at += len(group.messages)
-            self._count(outcomes)
             self._committed()
+            self._metrics.count(outcomes)
+            self._journal.tell(batch, outcomes)
 
     def _take(self) -> list[Group]:
         """Whole groups that have arrived, waited for; none when stopping."""
@@ -140,7 +197,7 @@ class Writer:
                     outcomes = receive(
                         conn, batch, keys=self._keys, limits=self._limits, lease=self._lease, now=present()
                     )
-                self._held_up.clear()
+                self._note(None)
                 return list(outcomes)
             except Exception as error:
                 # Locked, full, away or in conflict: the same batch again, of which nothing is kept yet.
@@ -148,7 +205,7 @@ class Writer:
                     log.warning("another worker had the right of way", messages=len(batch), error=database.why(error))
                     continue
                 if isinstance(error, DBAPIError) and database.refuses(error):
-                    self._held_up.set()
+                    self._note(database.why(error))
                     log.error("database refused a batch", messages=len(batch), error=database.why(error))
                     self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
                     tries += 1
@@ -169,10 +226,19 @@ class Writer:
             outcomes += one
         return outcomes
 
-    def _count(self, outcomes: Outcomes) -> None:
-        self._metrics.waiting.dec(len(outcomes))
-        for outcome in filter(None, outcomes):
-            self._metrics.frames.labels(outcome.result.value).inc()
-            if outcome.result is Result.ACCEPTED and outcome.reception and outcome.reception.heard_at:
-                lag = present() - outcome.reception.heard_at
-                self._metrics.lag.observe(max(lag.total_seconds(), 0))
+    def _note(self, trouble: str | None) -> None:
+        self.trouble = trouble
+        self._metrics.held_up.set(trouble is not None)
+        if trouble is None:
+            self.written_at = time.monotonic()
+            self._metrics.written.set_to_current_time()
+        else:
+            self._metrics.refused.inc()
+
+    def _oldest(self) -> float:
+        """Seconds that the oldest message has waited for its commit."""
+        try:
+            first = self._in_hand[0] if self._in_hand else self._groups[0]
+        except IndexError:
+            return 0.0
+        return time.monotonic() - first.at

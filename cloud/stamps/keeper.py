@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -36,6 +36,8 @@ HOUSE_S = 15.0  # between looks at what others did and at what time does; the co
 LOOK_S = 0.5  # between looks at what other processes want, and between theirs when the pool is dry
 COUNT_S = 60.0  # between counts in the database, which cost a third of a second at 10 million
 LEASE = timedelta(minutes=2)  # renewed at each look; a process that died gives its codes back after this time
+WAITED_S = 60.0  # for a stamp: longer, and something is wrong; messages are kept and answered all the same
+TOLD = 20  # orders that are named in the log, of many that get their stamps late at once
 LATE = timedelta(minutes=1)  # between the time that a change bears and its commit; other machines' clocks included
 
 log = structlog.get_logger(__name__)
@@ -73,11 +75,13 @@ class Keeper:
         *,
         registry: CollectorRegistry,
         stamped: Callable[[], None] = lambda: None,
+        traces: Callable[[sa.Connection, Sequence[int]], Mapping[int, str]] = lambda _conn, _ids: {},
         mints: bool = True,
     ) -> None:
         self._engine, self._vault, self._lease, self._terms = engine, vault, lease, terms
         self._metrics = Metrics(registry)
         self._stamped = stamped  # called when an order that waited has its stamp
+        self._traces = traces  # the trace ids of presses, by their orders
         self._mints = mints
         self._wake = threading.Event()
         self._stopping = False
@@ -91,11 +95,21 @@ class Keeper:
         self._counted = 0
         self.load_s: float | None = None
         self.is_well = True  # False while the database refuses or a bug was met
+        self._waiting = 0  # orders without a stamp, as of the last round
+        self._waiting_since: float | None = None  # by the monotonic clock: in each round since there were some
 
     @property
     def register(self) -> "Register | None":
         """Every code that is kept, in memory; None until it is loaded. It proposes, the database decides."""
         return self._register
+
+    def why(self) -> str | None:
+        """For `cloud.health`: why orders do not get their stamps; None: they do."""
+        if not self.is_well:
+            return "the last round failed; the log says why"
+        if self._waiting_since is not None and time.monotonic() - self._waiting_since > WAITED_S:
+            return f"{self._waiting} orders wait for a stamp, some for more than {WAITED_S:g} s: nothing is minted"
+        return None
 
     def facts(self) -> dict[str, object]:
         """For /health."""
@@ -207,13 +221,19 @@ class Keeper:
 
     def _serve_waiting(self) -> int:
         with self._engine.begin() as conn:
-            before = len(self._lease)
+            before, first = len(self._lease), store.waiting(conn, TOLD)
             waiting = store.serve_waiting(conn, self._lease, database.now())
+            served = store.stamped(conn, first) if first else []
+            traces = self._traces(conn, served) if served else {}
             if len(self._lease) < before:
                 live.announce(conn)
+        for pickup in served:
+            log.info("stamped late", pickup=pickup, trace=traces.get(pickup), still_waiting=waiting)
         if len(self._lease) < before:
             self._stamped()
         self._metrics.waiting.set(waiting)
+        self._waiting = waiting
+        self._waiting_since = None if not waiting else self._waiting_since or time.monotonic()
         return waiting
 
     def _mint(self, count: int, free: bool = False) -> int:

@@ -192,6 +192,16 @@ def serve_waiting(conn: sa.Connection, lease: Lease, now: datetime) -> int:
     return conn.execute(sa.select(sa.func.count()).select_from(stamp_waits)).scalar_one()
 
 
+def waiting(conn: sa.Connection, limit: int) -> list[int]:
+    """The pickups that have waited longest for a stamp."""
+    return list(conn.scalars(sa.select(stamp_waits.c.pickup_id).order_by(stamp_waits.c.pickup_id).limit(limit)))
+
+
+def stamped(conn: sa.Connection, pickup_ids: Collection[int]) -> list[int]:
+    """Those of `pickup_ids` that have a stamp."""
+    return list(conn.scalars(sa.select(stamps.c.pickup_id).where(stamps.c.pickup_id.in_(pickup_ids))))
+
+
 # The life of a pickup's stamp
 
 

@@ -9,7 +9,7 @@ from cloud.settings import load
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for name in ("DOMINO_DATA_DIR", "DOMINO_SETTINGS", "DOMINO_HTTP_PORT", "DOMINO_DATABASE_URL"):
+    for name in ("DOMINO_DATA_DIR", "DOMINO_SETTINGS", "DOMINO_HTTP_PORT", "DOMINO_DATABASE_URL", "DOMINO_SECRETS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -102,3 +102,22 @@ def test_settings_of_callbacks_are_checked_and_the_secret_is_not_repeated(tmp_pa
     with pytest.raises(ValueError, match=says) as caught:
         load(data_dir=tmp_path, **given)
     assert "slash" not in str(caught.value)
+
+
+def test_a_secret_comes_from_a_file_of_its_own(monkeypatch, tmp_path):
+    (tmp_path / "domino_broker_url").write_text("mqtt://ingest:sesame@broker:1883\n")
+    (tmp_path / "domino_http_port").write_text("1001")
+    (tmp_path / "master_key").write_text("what is no setting is let be")
+    monkeypatch.setenv("DOMINO_SECRETS", str(tmp_path))
+    monkeypatch.setenv("DOMINO_HTTP_PORT", "2001")
+    found = load()
+    assert found.broker_url is not None
+    assert found.broker_url.get_secret_value() == "mqtt://ingest:sesame@broker:1883"
+    assert found.http_port == 2001
+    assert "sesame" not in repr(found)
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("DOMINO_SECRETS", str(tmp_path / "none"))
+    with pytest.raises(ValueError, match="DOMINO_SECRETS"):
+        load()

@@ -478,3 +478,30 @@ def test_the_seal_is_tested_by_a_published_vector():
     vector = next(one for one in VECTORS["uplinks"] if one["uplink"] == checks.SEALED)
     id, generation, key = checks.SEAL_BUTTON
     assert (vector["device_id"], vector["key_generation"], vector["device_key"]) == (f"{id:08X}", generation, key)
+
+
+# The account at the broker
+
+
+def account(board: Desk) -> str | None:
+    told = nvs(board).get("pass")
+    return None if told is None else bytes.fromhex(told[1]).decode()
+
+
+def test_a_boards_account_at_the_broker_goes_with_its_key(board: Desk, engine: sa.Engine):
+    board.flash(registry(engine))
+    assert account(board) is None
+    told = board.flash(registry(engine), has_account=True)
+    assert account(board) == KEYS.broker_password("0012AB34", 0)
+    assert KEYS.broker_password("0012AB34", 0) not in json.dumps(told.certificate)
+    board.flash(registry(engine), may_replace=True)  # as it is that button, it keeps key and account
+    assert account(board) == KEYS.broker_password("0012AB34", 0)
+
+    with board.connected() as line:
+        line.run("import esp32; nvs = esp32.NVS('domino'); nvs.erase_key('key'); nvs.commit()")
+    board.flash(registry(engine))  # a key was lost: a new one, and the account with it, though nobody named it
+    assert row(engine).key_generation == 1
+    assert account(board) == KEYS.broker_password("0012AB34", 1)
+
+    board.flash(registry(engine), has_account=False)
+    assert account(board) is None

@@ -10,6 +10,7 @@ import cloud.fleet.store as fleet
 import cloud.tables  # noqa: F401  fills the metadata
 from cloud import database
 from cloud.fleet.claims import claim_hash, new_claim_code
+from cloud.fleet.model import format_id
 from cloud.ingest.keys import Keys
 from tools.flash.identity import ON_A_SLIP, Found, Registry, Slip, Step, Wanted, decide, export_slip, fingerprint
 from tools.terminal import Failure
@@ -169,6 +170,7 @@ def test_a_slip_makes_one_board_that_button_and_then_has_no_key_any_more(engine,
     code = giver.conclude("board-a", new_code=None)
     assert row(engine).claim_hash == claim_hash(code or "")
     assert KEY.hex() not in path.read_text()
+    assert KEYS.broker_password(format_id(ID)) not in path.read_text()
     again = Slip(path).wanted()
     assert decide(THERE, again, may_replace=False) is Step.KEEP
     with pytest.raises(Failure, match="domino button export"):

@@ -57,6 +57,18 @@ class Order:
     has_finger: bool = True
     finger_s: int = 20
     new_code: bool | None = None
+    has_account: bool | None = None  # at the broker; None: as the board has one or not
+
+    def settings_for(self, wanted: Wanted | None, has_account: bool) -> dict[str, Any]:
+        """What to write for this button; the password at the broker goes with its key's generation."""
+        wants_account = has_account if self.has_account is None else self.has_account
+        if self.has_account is False:
+            return {**self.settings, "pass": None}
+        if self.has_account and (wanted is None or wanted.broker_password is None):
+            raise Failure("the slip has no password for the broker: export another", 2)
+        if wanted is None or not wants_account or wanted.broker_password is None:
+            return dict(self.settings)
+        return {**self.settings, "pass": wanted.broker_password}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +103,15 @@ def flash(
     if is_new and (waiting := len(read_kept(report["kept"]))):
         tell(f"{waiting} presses wait on the board under its old key, and end with it.")
 
+    has_account = report["has_account"]
+    to_write = order.settings_for(wanted, has_account)
+
     changes = firmware.install(board, built, found_files["files"], progress)
     results = checks.run(
         board,
         id=wanted.id if wanted else found.id or 0,
         link=order.settings.get("link") or report["settings"]["link"] or "mqtt",
-        settings=order.settings,
+        settings=to_write,
         skip=(*order.skip, *(() if wanted or found.is_button else ("radio",))),
         has_finger=order.has_finger,
         finger_s=order.finger_s,
@@ -104,9 +119,9 @@ def flash(
     )
     passed = all(result.passed is not False for result in results)
     if passed and is_new and wanted:
-        _give(board, order, step, wanted, found)
-    elif passed and order.settings:
-        board.call("set_up", order.settings)
+        _give(board, order, step, wanted, found, has_account)
+    elif passed and to_write:
+        board.call("set_up", to_write)
     written = _name(step, wanted, found) if passed or not is_new else "not written: a test failed"
     told = certificate.certify(board.call("report"), built, changes, results, written=written)
     code = None
@@ -123,7 +138,7 @@ def _name(step: Step, wanted: Wanted | None, found: Found) -> str:
     return {Step.KEEP: "left as it was", Step.RESUME: "written, after a first try", Step.ISSUE: "written"}[step]
 
 
-def _give(board: Cable, order: Order, step: Step, wanted: Wanted, found: Found) -> None:
+def _give(board: Cable, order: Order, step: Step, wanted: Wanted, found: Found, has_account: bool) -> None:
     """The key, to this board and no other: the ticket on the board, the giver's note, the key on the board."""
     assert order.giver
     again = f"--button {wanted.name}" if isinstance(order.giver, Registry) else "the same file"
@@ -132,7 +147,7 @@ def _give(board: Cable, order: Order, step: Step, wanted: Wanted, found: Found) 
             ticket = secrets.token_hex(8)
             board.call("draw", ticket)
             wanted = order.giver.issue(found, ticket)
-        fingerprint = _write(board, order, wanted, again)
+        fingerprint = _write(board, order.settings_for(wanted, has_account), wanted, again)
     except cable.Refused as refused:
         raise Failure(
             f"the board's NVS does not take the button ({refused.what}): domino flash --erase, then {again}; if it "
@@ -142,10 +157,10 @@ def _give(board: Cable, order: Order, step: Step, wanted: Wanted, found: Found) 
         raise Failure(f"read back, the key is not what was written: flash again, with {again}")
 
 
-def _write(board: Cable, order: Order, wanted: Wanted, again: str) -> str:
+def _write(board: Cable, settings: Mapping[str, Any], wanted: Wanted, again: str) -> str:
     """The fingerprint that the board then tells."""
     try:
-        return board.call("become", wanted.id, wanted.generation, wanted.key.hex(), order.settings)
+        return board.call("become", wanted.id, wanted.generation, wanted.key.hex(), settings)
     except cable.Gone:
         raise cable.Gone(
             f"the board on {board.port} fell silent while it got its key. Until it has it, button {wanted.name} is not "
@@ -208,6 +223,12 @@ def command(
     broker: Annotated[str | None, typer.Option(help="HOST[:PORT] of the broker, as the board reaches it.")] = None,
     ca: Annotated[Path | None, typer.Option(help="TLS: the one CA to trust, PEM or DER.")] = None,
     no_ca: Annotated[bool, typer.Option("--no-ca", help="No TLS, where there was.")] = False,
+    broker_account: Annotated[
+        bool | None,
+        typer.Option(
+            "--broker-account/--no-broker-account", help="Sign in at the broker; default: as before (domino broker)."
+        ),
+    ] = None,
     heartbeat: Annotated[int | None, typer.Option(min=1, max=168, help="Hours from one `alive` to the next.")] = None,
     no_finger: Annotated[bool, typer.Option("--no-finger", help="Nobody is there to press it and to look.")] = False,
     finger_s: Annotated[int, typer.Option(min=1, max=600, help="How long to wait for the press.")] = 20,
@@ -267,7 +288,9 @@ def command(
         heartbeat_hours=heartbeat,
         slip=slip.settings if slip else {},
     )
-    order = Order(giver, to_be, reprovision, tuple(skip or ()), not no_finger, finger_s, claim_code)
+    if broker_account and giver is None:
+        raise Failure("--broker-account needs --button or --from: the password is that button's", 2)
+    order = Order(giver, to_be, reprovision, tuple(skip or ()), not no_finger, finger_s, claim_code, broker_account)
     base_url = chosen.public_url or (slip.settings.get("claim_url") if slip else None)
     with cable.connect(where, tell) as board, _progress(as_json) as progress:
         done = flash(board, order, tell=tell, progress=progress)

@@ -25,6 +25,7 @@ from cloud.ingest.keys import DEVICE_KEY_BYTES, Keys
 from cloud.secret import write_secret
 from tools.terminal import Failure
 
+SECRET = ("key", "broker_password")  # on a slip until it is used
 ON_A_SLIP = "slip"  # for the board that the slip will be used for
 SLIP_FORMAT = "domino-button-1"
 SETTINGS = ("link", "wifi", "wifi_password", "broker")  # that a slip may have besides
@@ -41,6 +42,7 @@ class Wanted:
     ticket: str | None = None
     heard: int = 0  # the highest counter that the cloud has accepted under this key
     spent: str | None = None  # the fingerprint of a key that its giver has no more
+    broker_password: str | None = field(default=None, repr=False, compare=False)  # of this button under this generation
 
     @property
     def name(self) -> str:
@@ -149,7 +151,7 @@ class Registry:
         if button is None and not self._is_new:
             raise Failure(f"button {format_id(self._id)} is not in the fleet: add --new to take it in")
         if button is None:
-            return Wanted(self._id, 0, self._keys.device_key(self._id, 0))
+            return Wanted(self._id, 0, self._keys.device_key(self._id, 0), broker_password=self._password(0))
         if button.state is State.REVOKED:
             raise Failure(f"button {format_id(self._id)} is revoked: make the board another one, with --new")
         return self._wanted(button)
@@ -188,7 +190,18 @@ class Registry:
 
     def _wanted(self, button: Button) -> Wanted:
         key = self._keys.device_key(button.id, button.key_generation)
-        return Wanted(button.id, button.key_generation, key, button.key_board, button.key_ticket, button.last_counter)
+        return Wanted(
+            button.id,
+            button.key_generation,
+            key,
+            button.key_board,
+            button.key_ticket,
+            button.last_counter,
+            broker_password=self._password(button.key_generation),
+        )
+
+    def _password(self, generation: int) -> str:
+        return self._keys.broker_password(format_id(self._id), generation)
 
 
 def export_slip(
@@ -209,13 +222,15 @@ def export_slip(
         "id": wanted.name,
         "key_generation": wanted.generation,
         "key": wanted.key.hex(),
+        "broker_password": wanted.broker_password,
         "claim_code": code,
         "claim_url": claim_url,
         "board": None,
         "ticket": None,
     }
     write_secret(path, json.dumps(slip, indent=2) + "\n")
-    return {name: value for name, value in slip.items() if name != "key"} | {"key_fingerprint": wanted.fingerprint}
+    told = {name: value for name, value in slip.items() if name not in SECRET}
+    return told | {"key_fingerprint": wanted.fingerprint}
 
 
 class Slip:
@@ -240,6 +255,7 @@ class Slip:
             board=told.get("board"),
             ticket=told.get("ticket"),
             spent=told.get("key_fingerprint"),
+            broker_password=told.get("broker_password"),
         )
 
     def issue(self, found: Found, ticket: str) -> Wanted:
@@ -255,7 +271,8 @@ class Slip:
 
     def conclude(self, board: str, *, new_code: bool | None) -> str | None:
         if self._told.get("key"):
-            self._write({"board": board, "ticket": None, "key": None, "key_fingerprint": self.wanted().fingerprint})
+            given = dict.fromkeys(SECRET) | {"key_fingerprint": self.wanted().fingerprint}
+            self._write({"board": board, "ticket": None, **given})
         return self._told.get("claim_code")
 
     def _read(self) -> dict[str, Any]:
@@ -268,7 +285,7 @@ class Slip:
             parse_id(told["id"])
             if told.get("key") and len(bytes.fromhex(told["key"])) != DEVICE_KEY_BYTES:
                 raise ValueError
-            texts = ("claim_code", "claim_url", "board", "ticket", "key_fingerprint", *SETTINGS)
+            texts = ("claim_code", "claim_url", "board", "ticket", "key_fingerprint", "broker_password", *SETTINGS)
             if told["key_generation"] not in range(LAST_GENERATION + 1):
                 raise ValueError
             if not all(isinstance(told.get(name) or "", str) for name in texts):

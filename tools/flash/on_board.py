@@ -16,7 +16,7 @@ import esp32
 import machine
 
 NUMBERS = ("id", "gen", "ctr", "port", "ca_size", "hours", "fall")
-BLOBS = ("key", "ctr", "kept", "link", "ssid", "psk", "host", "ca")
+BLOBS = ("key", "ctr", "kept", "link", "ssid", "psk", "host", "ca", "pass")
 SETTINGS = ("link", "ssid", "host", "port", "ca_size", "hours")  # that may be told; the password may not
 KEY_SIZE, BLOB_SIZES = 16, (64, 512, 4096)  # bytes; a buffer of the largest is made only where it is needed
 NOT_FOUND = -0x1102  # ESP_ERR_NVS_NOT_FOUND
@@ -46,6 +46,7 @@ def report():
         "settings": {name: number(name) if name in NUMBERS else text(name) for name in SETTINGS},
         "ca": None if ca is None else hexlify(hashlib.sha256(ca).digest()).decode(),
         "has_password": blob("psk") is not None,
+        "has_account": blob("pass") is not None,
     }
 
 

@@ -6,6 +6,8 @@ is_there() {
     case $1 in
     python3-venv) "${PYTHON:-python3}" -c 'import ensurepip' 2> /dev/null ;;
     postgresql) command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 ;;
+    systemd) command -v systemd-analyze > /dev/null ;;
+    prometheus) command -v promtool > /dev/null ;;
     lib*) "${PYTHON:-python3}" -c "import ctypes; ctypes.CDLL('${1%1}.so.1')" 2> /dev/null ;;
     *) PATH="$PATH:/usr/sbin" command -v "$1" > /dev/null ;;
     esac
@@ -29,7 +31,7 @@ install='
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update
     apt-get -qq install --no-install-recommends "$@" > /dev/null
-    for server in mosquitto postgresql; do
+    for server in mosquitto postgresql prometheus; do
         case " $* " in *" $server "*) update-rc.d $server disable ;; esac
     done'
 

@@ -4,6 +4,7 @@ import cloud.pickups.store
 import cloud.stamps.store
 from cloud import database
 from cloud.accounts.model import Role
+from cloud.frames.model import trace_id
 from cloud.places.model import Address
 from cloud.stamps.model import format_pairs
 from tests.cloud.console.service import BUTTON, Service
@@ -187,3 +188,19 @@ def test_lists_go_on_where_the_page_ends(service: Service):
     assert browser.get(older[1]).text.count("<tr tabindex") == 2
     assert browser.get("/buttons?page=2").text.count("<tr tabindex") == 3
     assert "No orders here that are collected" in browser.get("/pickups?state=collected").text
+
+
+def test_a_trace_id_leads_from_a_log_to_the_order_and_to_each_copy_of_its_message(service: Service):
+    pressed = service.press()
+    reception = pressed.reception
+    assert reception is not None
+    name = trace_id(reception.device, reception.data)
+    operator = service.browser()
+
+    assert operator.get(f"/find?q={name}").headers["location"] == f"/pickups/{pressed.pickup_id}"
+    assert name in operator.get(f"/pickups/{pressed.pickup_id}").text
+    assert name in operator.get("/frames/1").text
+    told = service.script().get("/api/frames", params={"trace": name.upper()}).json()["frames"]
+    assert [(frame["trace"], frame["pickup_id"]) for frame in told] == [(name, pressed.pickup_id)]
+    assert service.script().get("/api/frames", params={"trace": name, "device": "00D1F3A7"}).status_code == 422
+    assert service.script().get("/api/frames", params={"trace": "zz" * 16}).status_code == 422

@@ -144,6 +144,21 @@ def test_without_the_secret_nothing_is_taken(engine, network):
     assert network.post(f"{PATH}/{SECRET}", json=said(1)).status_code == 200
 
 
+def test_an_address_that_sends_too_much_is_told_to_wait_and_is_heard_again(engine):
+    with Served(engine, per_second=1) as network:
+        statuses = [network.post(PATH, json=said(counter)).status_code for counter in range(1, 6)]
+        refused = network.post(PATH, json=said(6))
+    assert statuses[:2] == [200, 200]
+    assert (statuses[-1], refused.status_code) == (429, 429)
+    assert 1 <= int(refused.headers["retry-after"]) <= 2
+
+
+def test_who_guesses_the_secret_is_told_to_wait_while_the_network_is_heard(network):
+    guesses = [network.post(PATH, headers={"authorization": f"Bearer {n}"}).status_code for n in range(30)]
+    assert (guesses[0], guesses[-1]) == (401, 429)
+    assert network.post(PATH, json=said(1)).status_code == 200
+
+
 @pytest.mark.parametrize(("allowed", "status"), [("127.0.0.0/8", 200), ("185.110.96.0/22", 403)])
 def test_callbacks_come_from_the_addresses_that_are_allowed(engine, allowed, status):
     with Served(engine, networks=[ip_network(allowed)]) as network:

@@ -1,8 +1,9 @@
+import os
 import stat
 
 import pytest
 
-from cloud.ingest.keys import KeyFileError, Keys, make_keys, read_keys
+from cloud.ingest.keys import KeyFileError, Keys, is_open_to_others, make_keys, read_keys, sign_in
 from tests.sealing import VECTORS
 
 MASTER = VECTORS["master_key"]
@@ -49,3 +50,37 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path):
 def test_a_missing_key_file_is_named(tmp_path):
     with pytest.raises(KeyFileError, match=r"nowhere\.key"):
         read_keys(tmp_path / "nowhere.key")
+
+
+def found(mode: int, user: int, group: int) -> os.stat_result:
+    return os.stat_result((stat.S_IFREG | mode, 1, 1, 1, user, group, 65, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("mode", "user", "group", "is_open"),
+    [
+        (0o600, 1000, 1000, False),
+        (0o400, 0, 0, False),
+        (0o440, 0, 0, False),  # a credential of systemd: the group's bit is the mask of its access list
+        (0o440, 1000, 1000, True),
+        (0o440, 0, 100, True),
+        (0o460, 0, 0, True),
+        (0o444, 0, 0, True),
+    ],
+)
+def test_a_key_is_its_owners_and_roots_alone(mode, user, group, is_open):
+    assert is_open_to_others(found(mode, user, group)) is is_open
+
+
+def test_a_user_at_the_broker_without_a_password_gets_the_one_that_follows_from_the_key():
+    keys = Keys(bytes.fromhex(MASTER))
+    password = keys.broker_password("ingest")
+    assert sign_in("mqtts://ingest@[::1]:8883", lambda: keys) == f"mqtts://ingest:{password}@[::1]:8883"
+
+
+@pytest.mark.parametrize("url", ["mqtt://broker:1883", "mqtt://ingest:sesame@broker", "mqtt://ingest:@broker"])
+def test_other_urls_of_brokers_stay_and_ask_for_no_key(url):
+    def no_key() -> Keys:
+        raise AssertionError(url)
+
+    assert sign_in(url, no_key) == url

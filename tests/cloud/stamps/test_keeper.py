@@ -9,6 +9,7 @@ import prometheus_client
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
+from structlog.testing import capture_logs
 
 from cloud import database
 from cloud.stamps import store
@@ -81,6 +82,18 @@ def test_an_order_that_another_process_left_waiting_is_stamped(engine: sa.Engine
         store.reserve(conn, Lease(), some_pickups(conn, 1), database.now())
     keeper.tend()
     assert counts(engine) == {State.MINTED: 20, State.RESERVED: 1}
+
+
+def test_an_order_that_waited_is_named_in_the_log_with_its_press(engine: sa.Engine) -> None:
+    lease = Lease()
+    keeper = keeper_of(engine, lease=lease, traces=lambda _conn, ids: {id: f"trace of {id}" for id in ids})
+    with engine.begin() as conn:
+        (id,) = some_pickups(conn, 1)
+        store.reserve(conn, lease, [id], database.now())
+    with capture_logs() as lines:
+        keeper.tend()
+    told = [line for line in lines if line["event"] == "stamped late"]
+    assert [(line["pickup"], line["trace"], line["still_waiting"]) for line in told] == [(id, f"trace of {id}", 0)]
 
 
 def test_without_a_pool_each_order_is_stamped_after_it_came(engine: sa.Engine) -> None:

@@ -1,7 +1,7 @@
 """The real web application on a real SQLite file, with the people and buttons that the tests speak of."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import prometheus_client
@@ -13,6 +13,7 @@ from cloud import database, live, tables
 from cloud.accounts import store as accounts
 from cloud.accounts.model import Account, Role
 from cloud.fleet import store as fleet
+from cloud.health import Part
 from cloud.pickups import store as pickups
 from cloud.pickups.model import Press
 from cloud.stamps.lease import Lease
@@ -21,6 +22,7 @@ from tests.stock import VAULT, desk, stock
 
 assert tables  # imported for its tables
 
+STARTED = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 PASSWORD = "quatre navettes bleues"
 CLAIM_CODE = "7K4F-2M9X-11AB"
 ADDRESS = {
@@ -37,7 +39,7 @@ ADDRESS = {
 class Site:
     engine: sa.Engine
     app: FastAPI
-    health: dict[str, bool]
+    health: dict[str, Part]
     lease: Lease
 
     def visitor(self, base_url: str = "http://testserver") -> TestClient:
@@ -71,7 +73,7 @@ class Site:
 def build(folder: Path) -> Site:
     engine = database.connect(f"sqlite:///{folder / 'domino.db'}")
     database.metadata.create_all(engine)
-    health = {"database": True, "broker": True}
+    health = {"database": Part(None, STARTED), "broker": Part(None, STARTED)}
     app = create_app(
         engine=engine,
         bell=live.Bell(),

@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from starlette.testclient import TestClient
 from cloud import database
 from cloud.accounts import store as accounts
 from cloud.accounts.model import Role
+from cloud.health import Part
 from cloud.web import BODY_LIMIT, HEADERS
-from tests.cloud.web.site import PASSWORD, Site, csrf_of
+from tests.cloud.web.site import PASSWORD, STARTED, Site, csrf_of
 
 
 def _routes(site: Site) -> Iterator[tuple[str, str]]:
@@ -158,12 +160,22 @@ def test_the_api_describes_itself_and_nothing_but_itself(site: Site) -> None:
         assert site.visitor().get(page).status_code == 404
 
 
-def test_health_tells_each_part_and_fails_with_any(site: Site) -> None:
-    well = site.visitor().get("/health")
-    assert (well.status_code, well.json()) == (200, {"status": "up", "parts": {"database": "up", "broker": "up"}})
-    site.health["broker"] = False
-    ill = site.visitor().get("/health")
-    assert (ill.status_code, ill.json()) == (503, {"status": "down", "parts": {"database": "up", "broker": "down"}})
+@pytest.mark.parametrize("path", ["/health", "/health/ready"])
+def test_health_tells_each_part_with_its_reason_and_fails_with_any(site: Site, path: str) -> None:
+    well = site.visitor().get(path)
+    since = {"database": "2026-11-23T06:00:00+00:00", "broker": "2026-11-23T06:00:00+00:00"}
+    told = {"status": "up", "parts": {"database": "up", "broker": "up"}, "since": since, "why": {}}
+    assert (well.status_code, well.json()) == (200, told)
+    site.health["broker"] = Part("it does not answer", STARTED + timedelta(hours=1))
+    ill = site.visitor().get(path)
+    assert (ill.status_code, ill.json()["parts"]) == (503, {"database": "up", "broker": "down"})
+    assert ill.json()["why"] == {"broker": "it does not answer"}
+    assert ill.json()["since"]["broker"] == "2026-11-23T07:00:00+00:00"
+
+
+def test_a_service_that_is_not_ready_is_alive_all_the_same(site: Site) -> None:
+    site.health["broker"] = Part("it does not answer", STARTED)
+    assert site.visitor().get("/health/live").status_code == 200
 
 
 def test_metrics_are_in_the_format_of_prometheus(site: Site) -> None:

@@ -3,7 +3,8 @@
 A silent access point or broker would drain the battery, so one deadline stands over everything, from joining the Wi-Fi
 to the last byte read. Every packet of this exchange is shorter than 128 bytes, which makes its length one byte.
 
-With a CA in NVS the broker is called by TLS (tls.py).
+With a CA in NVS the broker is called by TLS (tls.py); with a password there, the button signs in as the user of its
+eight digits.
 """
 
 import errno
@@ -20,12 +21,12 @@ LEASE_S = 12 * 3600  # an address is used again: half of the day for which a hom
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, DISCONNECT = 0x10, 0x20, 0x30, 0x40, 0x82, 0x90, 0xE0
 QOS_1 = 0x02
-CLEAN_SESSION = 0x02
+CLEAN_SESSION, WITH_USER = 0x02, 0xC0
 SUBSCRIBE_ID, PUBLISH_ID = b"\x00\x01", b"\x00\x02"
 
 
 class Link:
-    """Where to go stands in NVS: `ssid`, `psk` and `host` as UTF-8, `port`, and perhaps a CA."""
+    """Where to go stands in NVS: `ssid`, `psk` and `host` as UTF-8, `port`, and perhaps a CA and `pass`."""
 
     DEADLINE_MS = DEADLINE_MS
     AIR_MS = CONFIRM_MS = 0  # Wi-Fi listens before it talks: no duty cycle
@@ -98,9 +99,20 @@ class Link:
 
             self._timed()
             self._stream = tls.secured(plain, self._nvs, host)
-        self._send(CONNECT, _text(b"MQTT") + bytes((4, CLEAN_SESSION, 0, KEEPALIVE_S)) + _text(self._device))
+        self._send(CONNECT, self._who())
         if self._await(CONNACK)[-1]:
             raise Failed("broker: refused")
+
+    def _who(self):
+        """The body of CONNECT."""
+        flags, sign_in = CLEAN_SESSION, b""
+        try:
+            password = bytearray(64)
+            password = password[: self._nvs.get_blob("pass", password)]
+            flags, sign_in = flags | WITH_USER, _text(self._device) + _text(password)
+        except OSError:
+            pass  # a broker that lets everybody in
+        return _text(b"MQTT") + bytes((4, flags, 0, KEEPALIVE_S)) + _text(self._device) + sign_in
 
     def _subscribe(self, topic):
         self._send(SUBSCRIBE, SUBSCRIBE_ID + _text(topic) + b"\x00")  # QoS 0: nobody repeats into a closed window
