@@ -22,11 +22,12 @@ from sqlalchemy.exc import OperationalError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import cloud.accounts.store as accounts
+import cloud.fleet.store as fleet
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
 from cloud.ingest.callbacks import PATH, Callbacks
-from cloud.ingest.keys import make_keys, read_keys
+from cloud.ingest.keys import Keys
 from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet
 from cloud.ingest.receive import Limits
 from cloud.ingest.writer import Writer
@@ -80,11 +81,11 @@ def run(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)  # uvicorn raises the signal once more when it has stopped
     listener = _listen(settings.host, settings.http_port)
-    keys = read_keys(settings.master_key_file) if settings.master_key_file else make_keys(settings.master_key)
+    keys = settings.keys(make=True)
     database.migrate(settings.database, keys.stamp_key)
     engine = database.connect(settings.database)
-    vault, lease = Vault(keys.stamp_key()), Lease()
-    _check_key(engine, vault, settings.master_key)
+    vault, lease = keys.vault(), Lease()
+    _check_keys(engine, keys, vault, settings.master_key)
     _first_account(engine, settings.data_dir)
 
     registry = prometheus_client.CollectorRegistry()
@@ -222,12 +223,17 @@ def _first_account(engine: sa.Engine, data_dir: Path) -> None:
         accounts.add(conn, name="admin", display_name="Administrator", role=Role.ADMIN, password=password, now=now)
 
 
-def _check_key(engine: sa.Engine, vault: Vault, master_key: Path) -> None:
-    try:
-        with database.reading(engine) as conn:
+def _check_keys(engine: sa.Engine, keys: Keys, vault: Vault, master_key: Path) -> None:
+    """Whoever lacks a master key that is in use would refuse good presses; who has one more would be misunderstood."""
+    with database.reading(engine) as conn:
+        try:
             stamps.check_key(conn, vault)
-    except WrongKey as error:
-        raise CannotStart(f"{error}: {master_key}. Put back the one that belongs to this database") from None
+        except WrongKey as error:
+            raise CannotStart(f"{error}: {master_key}. Put back the one that belongs to this database") from None
+        if missing := fleet.masters_beyond(conn, keys.numbers):
+            raise CannotStart(f"buttons have keys from master key {missing}, which is not here: {master_key}")
+        if behind := stamps.holders_without_key(conn, keys.number, database.now()):
+            raise CannotStart(f"{', '.join(behind)} runs without master key {keys.number}: stop it, then start both")
 
 
 def _without_password(url: str) -> str:

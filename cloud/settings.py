@@ -12,8 +12,11 @@ from urllib.parse import urlsplit
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from cloud.ingest.keys import Keys, make_keys, parse_keys, read_keys
 from cloud.ingest.sigfox import FIELDS
+from cloud.secret import MASTER_KEY
 
+MASTER_KEY_NAME = "master.key"  # in the data folder, and among systemd's credentials
 FIRST_SIGN_IN = "first-sign-in.txt"  # in the data folder, mode 0600: the name and password made at the first start
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -32,7 +35,9 @@ class Settings(BaseSettings):
     mqtt_port: Port = 1883
     database_url: SecretStr | None = None  # may carry a password; default: SQLite in the data folder
     broker_url: SecretStr | None = None  # may carry a password; default: a nats-server started here
-    master_key_file: Path | None = None  # default: master.key in the data folder
+    master_key_file: Path | None = None  # default: systemd's credential, else master.key in the data folder
+    # Instead of a file, and of this name in no settings file, whose mode nobody checks.
+    master_keys: SecretStr | None = Field(None, validation_alias=MASTER_KEY)
     uplinks_per_day: int = Field(140, ge=0)  # what Sigfox lets a device send; 0 = no limit
     downlinks_per_day: int = Field(4, ge=0)  # what Sigfox sends to a device
     stamp_pool: int = Field(2000, ge=0)  # codes kept minted ahead, by each process
@@ -80,7 +85,21 @@ class Settings(BaseSettings):
 
     @property
     def master_key(self) -> Path:
-        return self.master_key_file or self.data_dir / "master.key"
+        """The file of the master keys, where they do not come from the environment."""
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        handed = Path(credentials) / MASTER_KEY_NAME if credentials else None
+        own = self.data_dir / MASTER_KEY_NAME
+        return self.master_key_file or (handed if handed and handed.is_file() else own)
+
+    def keys(self, *, make: bool = False) -> Keys:
+        """The master keys, from the environment or their file; raises `KeyFileError`.
+
+        `make`: a first one is made in the data folder where there is none, and no other place is named.
+        """
+        if self.master_keys is not None:
+            return parse_keys(self.master_keys.get_secret_value(), MASTER_KEY)
+        is_own = self.master_key == self.data_dir / MASTER_KEY_NAME
+        return make_keys(self.master_key) if make and is_own else read_keys(self.master_key)
 
     @classmethod
     def settings_customise_sources(

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from cloud.secret import for_children
+
 START_S = 20  # a broker with a full store on a loaded machine; the usual start takes 0.1 s
 END_S = 10  # from SIGTERM to SIGKILL
 LAST_LINES = 12  # of a dead child's log, in the error
@@ -188,7 +190,11 @@ def started(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},  # it finds what we found
+            env={
+                **for_children(os.environ),
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                **environment,
+            },  # it finds what we found
             process_group=0,
             pass_fds=pass_fds,
         )

@@ -12,9 +12,11 @@ from itertools import groupby
 
 import sqlalchemy as sa
 
+import cloud.downlinks.store as downlinks
 import cloud.fleet.store as fleet
 import cloud.frames.store as frames
 import cloud.pickups.store as pickups
+from cloud.downlinks.model import Alive
 from cloud.fleet.model import Button, State, parse_id
 from cloud.frames.model import Result
 from cloud.ingest.downlink import Status, seal_downlink
@@ -26,6 +28,7 @@ from cloud.stamps.lease import Lease
 
 # The same bytes again are a copy within this time, later a replay: Sigfox repeats a callback after 1, 2 and 4 minutes.
 COPY_TIME = timedelta(minutes=10)
+KEPT_FOR_PRESSES = 1  # of the day's downlinks, by configurations
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def receive(
     fresh = _claim(conn, heard, opened, earlier, now)  # from here on a message counts once, whatever comes again
 
     effects = _order(conn, fresh, buttons, lease, now)
-    answers = _answer(fresh, effects, budgets, limits, keys)
+    effects |= _configure(conn, fresh, effects, budgets, limits, now)
+    answers = _answer(fresh, effects, buttons, budgets, limits, keys)
     frames.conclude(conn, {key: (effects[key].pickup_id, answers.get(key)) for key in fresh})
     fleet.note(conn, _remember(fresh, answers), now)
 
@@ -114,8 +118,7 @@ def _open(heard: Reception | Rejected, buttons: dict[int, Button], keys: Keys) -
         if header.key_generation != button.key_generation:
             said = f"key generation {header.key_generation}, the fleet has {button.key_generation}"
             return Rejected(Result.WRONG_GENERATION, said)
-        key = keys.device_key(button.id, button.key_generation)
-        return open_uplink(heard.data, device=button.id, key=key, last_counter=button.last_counter)
+        return open_uplink(heard.data, device=button.id, key=keys.key_of(button), last_counter=button.last_counter)
     except Rejected as rejected:
         return rejected
 
@@ -232,9 +235,41 @@ def _cancel_or_ask(conn: sa.Connection, uplink: Uplink, now: datetime) -> Effect
     return Effect()
 
 
+def _configure(
+    conn: sa.Connection,
+    fresh: dict[frames.Key, Fresh],
+    effects: dict[frames.Key, Effect],
+    budgets: dict[int, fleet.Budget],
+    limits: Limits,
+    now: datetime,
+) -> dict[frames.Key, Effect]:
+    """What an `alive` proves of its button's configuration, and its answer where one waits: see downlinks.model."""
+    alives = [
+        Alive(*key, one.reception.heard_at or now, one.reception.listens)
+        for key, one in fresh.items()
+        if one.uplink.kind is Kind.ALIVE
+    ]
+    due = downlinks.due(conn, alives, now)
+    if not due:
+        return {}
+    left = {device: limits.downlinks_per_day - budget.downlinks for device, budget in budgets.items()}
+    for key, one in fresh.items():
+        left[one.uplink.device] -= bool(effects[key].answer and one.reception.listens)
+    # One stays for a press.
+    told = [(alive, one) for alive, one in due if left[alive.button_id] > KEPT_FOR_PRESSES]
+    downlinks.sent(conn, told, now)
+    return {
+        (alive.button_id, alive.key_generation, alive.counter): Effect(
+            None, (Status.CONFIGURE, one.hours), f"told to say alive every {one.hours} h"
+        )
+        for alive, one in told
+    }
+
+
 def _answer(
     fresh: dict[frames.Key, Fresh],
     effects: dict[frames.Key, Effect],
+    buttons: dict[int, Button],
     budgets: dict[int, fleet.Budget],
     limits: Limits,
     keys: Keys,
@@ -247,8 +282,7 @@ def _answer(
         if answer is None or not one.reception.listens or left[one.uplink.device] <= 0:
             continue
         left[one.uplink.device] -= 1
-        device_key = keys.device_key(one.uplink.device, one.uplink.key_generation)
-        answers[key] = seal_downlink(*answer, answers=one.uplink, key=device_key)
+        answers[key] = seal_downlink(*answer, answers=one.uplink, key=keys.key_of(buttons[one.uplink.device]))
     return answers
 
 

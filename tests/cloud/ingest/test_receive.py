@@ -239,7 +239,7 @@ def test_more_than_the_days_uplinks_is_refused_until_tomorrow(engine):
 
 def test_each_refusal_has_its_name_and_disturbs_no_other(engine):
     with engine.begin() as conn:
-        fleet.revoke(conn, OTHER)
+        fleet.revoke(conn, OTHER, why="lost", by="staff anne", now=NOW)
     bad_tag = bytearray(seal(device=DEVICE, key=KEYS.device_key(DEVICE, 0), counter=1))
     bad_tag[-1] ^= 1
     batch = {
