@@ -26,6 +26,7 @@ import cloud.fleet.store as fleet
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
+from cloud.frames.metrics import Links
 from cloud.ingest.callbacks import PATH, Callbacks
 from cloud.ingest.keys import Keys
 from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet
@@ -101,6 +102,7 @@ def run(
         bell.ring()
         keeper.wake()
 
+    registry.register(Links(engine))
     limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
     writer = Writer(engine, keys, limits=limits, lease=lease, registry=registry, committed=committed)
     inlet = Inlet(broker_url, writer, registry=registry)
@@ -136,6 +138,8 @@ def run(
             vault=vault,
             desk=desk,
             vendor=STATIC / "vendor",
+            downlinks_per_day=settings.downlinks_per_day,
+            key_master=keys.number,
         )
         config = uvicorn.Config(
             _beside_callbacks(app, writer, settings),
