@@ -1,13 +1,14 @@
 """What a button's link loses, from the gaps that Sigfox's sequence numbers leave between the messages that came.
 
-A modem numbers whatever it radiates in 12 bits, and the confirmation of a downlink too. So a missing number is a message
-that no station heard, but for one after an answer, which is taken for its confirmation. A gap is a figure, never an
-error: our own counter decides what counts.
+A modem numbers whatever it radiates in 12 bits, and the confirmation of a downlink too. So a missing number is a
+message that no station heard, but for one after an answer, which is taken for its confirmation. A gap is a figure,
+never an error: our own counter decides what counts.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 NUMBERS = 4096  # 12 bits
 A_DAY = 140  # messages that a device may send; with their confirmations 144
@@ -76,7 +77,7 @@ def _count(series: dict[int, bool]) -> tuple[int, int]:
     """How many came, and how many are missing between the first and the last."""
     numbers = sorted(series)
     lost = 0
-    for one, other in zip(numbers, numbers[1:], strict=False):
+    for one, other in pairwise(numbers):
         gap = other - one - 1
         lost += gap - (1 if gap and series[one] else 0)
     return len(numbers), lost
