@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from sqlalchemy import event
 
 import cloud.fleet.store as fleet
 import cloud.stamps.resealing as resealing
@@ -124,7 +125,7 @@ def reseal(
     keys = settings(data_dir=data_dir, database_url=database_url).keys()
     engine, vault = open_stamps(data_dir, database_url)
     if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _overwrite)
+        event.listen(engine, "connect", _overwrite)
         engine.dispose()  # so that every connection is a new one
     resealed = 0
     with Progress(console=Console(stderr=True), disable=as_json) as bars:

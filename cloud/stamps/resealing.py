@@ -4,7 +4,9 @@ It can be stopped at any moment and begun again: what is done lies under the new
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -52,6 +54,6 @@ def count(conn: sa.Connection, table: sa.Table, vault: Vault, limit: int = 10 * 
     return found
 
 
-def _next(conn: sa.Connection, table: sa.Table, after_id: int, limit: int) -> list[sa.Row[tuple[int, bytes]]]:
+def _next(conn: sa.Connection, table: sa.Table, after_id: int, limit: int) -> Sequence[Any]:
     query = sa.select(table.c.id, table.c.sealed).where(table.c.id > after_id, table.c.sealed.is_not(None))
-    return list(conn.execute(query.order_by(table.c.id).limit(limit)))
+    return conn.execute(query.order_by(table.c.id).limit(limit)).all()

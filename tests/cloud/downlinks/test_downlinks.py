@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 import cloud.downlinks.store as downlinks
 import cloud.fleet.store as fleet
@@ -236,7 +237,7 @@ def test_a_batch_without_an_alive_asks_the_queue_nothing_and_one_with_asks_once(
         if "downlinks " in str(said[2]):
             asked.append(str(said[2]))
 
-    sa.event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "before_cursor_execute", note)
     hear(engine, 1, NOW, "pickup")
     assert asked == []
     hear(engine, 2, NOW)
