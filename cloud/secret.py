@@ -22,10 +22,16 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def replace_secret(path: Path, text: str) -> None:
-    """Likewise, in the place of `path` if it is there: at every moment it holds the old text or the new."""
+    """Likewise, in the place of `path` if it is there: at every moment it holds the old text or the new.
+
+    The owner stays: root may do this for a service that runs as somebody else.
+    """
+    path = path.resolve()  # what a link leads to
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     write_secret(new, text)
+    if os.geteuid() == 0 and path.exists():
+        os.chown(new, path.stat().st_uid, path.stat().st_gid)
     new.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -22,7 +22,7 @@ from cloud import database
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import LAST_GENERATION, Button, Changed, Exists, KeysUsedUp, State, format_id, parse_id
 from cloud.ingest.keys import DEVICE_KEY_BYTES, Keys
-from cloud.secret import write_secret
+from cloud.secret import replace_secret, write_secret
 from tools.terminal import Failure, check_all_know
 
 ON_A_SLIP = "slip"  # for the board that the slip will be used for
@@ -295,7 +295,4 @@ class Slip:
 
     def _write(self, changes: dict[str, Any]) -> None:
         self._told |= changes
-        new = self._path.with_name(self._path.name + ".new")
-        new.unlink(missing_ok=True)
-        write_secret(new, json.dumps(self._told, indent=2) + "\n")
-        new.replace(self._path)
+        replace_secret(self._path, json.dumps(self._told, indent=2) + "\n")
