@@ -29,15 +29,17 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import cloud.accounts.store as accounts
+import cloud.fleet.store as fleet
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
 from cloud.frames import store as frames
 from cloud.frames.keeper import LogKeeper
+from cloud.frames.metrics import Links
 from cloud.health import Check, Health, WriteProbe
 from cloud.ingest.callbacks import PATH, Callbacks
 from cloud.ingest.inlet import Inlet, is_shared, open_inlet, speaks_mqtt, without_password
-from cloud.ingest.keys import Keys, make_keys, read_keys, sign_in
+from cloud.ingest.keys import Keys, sign_in
 from cloud.ingest.probe import BrokerProbe
 from cloud.ingest.receive import Limits
 from cloud.ingest.writer import Writer
@@ -104,6 +106,7 @@ def run(
     _first_account(opened.engine, settings.data_dir)
 
     registry = _registry(settings)
+    registry.register(Links(opened.engine))
     bell = Bell()
     keeper = _keeper(opened, settings, registry, stamped=bell.ring)
 
@@ -150,6 +153,7 @@ def run_web(settings: Settings, announce: Announce) -> None:
     _first_account(opened.engine, settings.data_dir)
 
     registry = _registry(settings)
+    registry.register(Links(opened.engine))
     bell = Bell()
     keeper = _keeper(opened, settings, registry, stamped=bell.ring)
 
@@ -230,11 +234,11 @@ class _Opened:
 
 
 def _open(settings: Settings) -> _Opened:
-    keys = read_keys(settings.master_key_file) if settings.master_key_file else make_keys(settings.master_key)
+    keys = settings.keys(make=True)
     database.migrate(settings.database, keys.stamp_key)
     engine = database.connect(settings.database)
-    vault = Vault(keys.stamp_key())
-    _check_key(engine, vault, settings.master_key)
+    vault = keys.vault()
+    _check_keys(engine, keys, vault, settings.master_key)
     return _Opened(engine, keys, vault, Lease())
 
 
@@ -387,6 +391,8 @@ def _pages(
         vault=opened.vault,
         desk=desk,
         vendor=STATIC / "vendor",
+        downlinks_per_day=settings.downlinks_per_day,
+        key_master=opened.keys.number,
     )
 
 
@@ -482,12 +488,17 @@ def _first_account(engine: sa.Engine, data_dir: Path) -> None:
         accounts.add(conn, name="admin", display_name="Administrator", role=Role.ADMIN, password=password, now=now)
 
 
-def _check_key(engine: sa.Engine, vault: Vault, master_key: Path) -> None:
-    try:
-        with database.reading(engine) as conn:
+def _check_keys(engine: sa.Engine, keys: Keys, vault: Vault, master_key: Path) -> None:
+    """Whoever lacks a master key that is in use would refuse good presses; who has one more would be misunderstood."""
+    with database.reading(engine) as conn:
+        try:
             stamps.check_key(conn, vault)
-    except WrongKey as error:
-        raise CannotStart(f"{error}: {master_key}. Put back the one that belongs to this database") from None
+        except WrongKey as error:
+            raise CannotStart(f"{error}: {master_key}. Put back the one that belongs to this database") from None
+        if missing := fleet.masters_beyond(conn, keys.numbers):
+            raise CannotStart(f"buttons have keys from master key {missing}, which is not here: {master_key}")
+        if behind := stamps.holders_without_key(conn, keys.number, database.now()):
+            raise CannotStart(f"{', '.join(behind)} runs without master key {keys.number}: stop it, then start both")
 
 
 def set_up_logs(log_format: str, level: str = "info", **always: object) -> None:
@@ -531,7 +542,7 @@ def main(arguments: Sequence[str]) -> None:
     broker_url = None if settings.broker_url is None else settings.broker_url.get_secret_value()
     try:
         if broker_url is not None:
-            broker_url = sign_in(broker_url, lambda: read_keys(settings.master_key))
+            broker_url = sign_in(broker_url, settings.keys)
         match arguments:
             case ["web"]:
                 run_web(settings, announce)

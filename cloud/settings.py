@@ -21,8 +21,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from cloud.ingest.keys import Keys, make_keys, parse_keys, read_keys
 from cloud.ingest.sigfox import FIELDS
+from cloud.secret import MASTER_KEY
 
+MASTER_KEY_NAME = "master.key"  # in the data folder, and among systemd's credentials
 FIRST_SIGN_IN = "first-sign-in.txt"  # in the data folder, mode 0600: the name and password made at the first start
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -44,7 +47,9 @@ class Settings(BaseSettings):
     # Of JetStream, where the broker's URL is nats:// or tls://. As many workers as partitions share the load.
     broker_partitions: int = Field(8, ge=1, le=64)
     broker_replicas: int | None = Field(None, ge=1, le=5)  # default: three in a cluster, one where there is one server
-    master_key_file: Path | None = None  # default: master.key in the data folder
+    master_key_file: Path | None = None  # default: systemd's credential, else master.key in the data folder
+    # Instead of a file, and of this name in no settings file, whose mode nobody checks.
+    master_keys: SecretStr | None = Field(None, validation_alias=MASTER_KEY)
     # Of `domino ingest`: its workers share the broker's messages with all others of the group, on any machine.
     share_group: str = Field("domino", pattern="^[0-9A-Za-z_.-]{1,64}$")
     # What this machine's workers are called at the broker, which keeps what it has for each of them under its name.
@@ -101,7 +106,21 @@ class Settings(BaseSettings):
 
     @property
     def master_key(self) -> Path:
-        return self.master_key_file or self.data_dir / "master.key"
+        """The file of the master keys, where they do not come from the environment."""
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        handed = Path(credentials) / MASTER_KEY_NAME if credentials else None
+        own = self.data_dir / MASTER_KEY_NAME
+        return self.master_key_file or (handed if handed and handed.is_file() else own)
+
+    def keys(self, *, make: bool = False) -> Keys:
+        """The master keys, from the environment or their file; raises `KeyFileError`.
+
+        `make`: a first one is made in the data folder where there is none, and no other place is named.
+        """
+        if self.master_keys is not None:
+            return parse_keys(self.master_keys.get_secret_value(), MASTER_KEY)
+        is_own = self.master_key == self.data_dir / MASTER_KEY_NAME
+        return make_keys(self.master_key) if make and is_own else read_keys(self.master_key)
 
     @classmethod
     def settings_customise_sources(

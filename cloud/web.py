@@ -23,6 +23,8 @@ import cloud.appeals.model
 import cloud.appeals.pages
 import cloud.console.api
 import cloud.console.pages
+import cloud.downlinks.model
+import cloud.downlinks.pages
 import cloud.fleet.model
 import cloud.fleet.pages
 import cloud.pickups.model
@@ -67,7 +69,12 @@ STATUS: dict[type[Exception], int] = {
     cloud.accounts.model.PasswordRefused: 422,
     cloud.accounts.model.TooManyAttempts: 429,
     cloud.accounts.model.TooBusy: 503,
+    cloud.downlinks.model.NotFound: 404,
+    cloud.downlinks.model.WrongState: 409,
+    cloud.downlinks.model.Faulty: 422,
     cloud.fleet.model.Exists: 409,
+    cloud.fleet.model.KeysUsedUp: 409,
+    cloud.fleet.model.WrongState: 409,
     cloud.appeals.model.NotFound: 404,
     cloud.appeals.model.WrongState: 409,
     cloud.appeals.model.Faulty: 422,
@@ -93,14 +100,27 @@ def create_app(
     vault: Vault,
     desk: Desk,
     vendor: Path,
+    downlinks_per_day: int = 4,
+    key_master: int = 1,
 ) -> FastAPI:
+    """`downlinks_per_day` is told beside what a button used; `key_master` is the number of the newest master key."""
     app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
     app.state.engine = engine
     app.state.vault = vault
     app.state.desk = desk
     app.state.bell = bell
+    app.state.downlinks_per_day = downlinks_per_day
+    app.state.key_master = key_master
     app.state.attempts = Attempts()
-    for feature in (cloud.accounts, cloud.appeals, cloud.fleet, cloud.pickups, cloud.stamps, cloud.console):
+    for feature in (
+        cloud.accounts,
+        cloud.appeals,
+        cloud.downlinks,
+        cloud.fleet,
+        cloud.pickups,
+        cloud.stamps,
+        cloud.console,
+    ):
         app.include_router(feature.pages.router, include_in_schema=False)
     app.include_router(cloud.console.api.router, prefix="/api")
     if vendor.is_dir():  # else its files are not found, and the pages do without

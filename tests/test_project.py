@@ -108,4 +108,5 @@ def test_links_in_documents_lead_somewhere() -> None:
 
 def test_every_setting_is_documented() -> None:
     text = (ROOT / "docs/operating.md").read_text()
-    assert not [name for name in Settings.model_fields if f"`DOMINO_{name.upper()}`" not in text]
+    variables = [one.validation_alias or f"DOMINO_{name.upper()}" for name, one in Settings.model_fields.items()]
+    assert not [variable for variable in variables if f"`{variable}`" not in text]

@@ -23,7 +23,7 @@ import typer
 import cloud.fleet.store as fleet
 from cloud import database
 from cloud.fleet.model import format_id
-from cloud.ingest.keys import Keys, read_keys
+from cloud.ingest.keys import Keys
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json, settings
 
 ITERATIONS = 101  # mosquitto_passwd's own; what is hashed are 128 random bits, which no guessing finds
@@ -53,6 +53,7 @@ class Account:
 
     name: str
     generation: int = 0
+    key_master: int | None = None  # the newest
 
 
 @app.command()
@@ -67,9 +68,9 @@ def accounts(
     as_json: AsJson = False,
 ) -> None:
     """Write the accounts of all buttons and services. Run it again whenever the fleet has changed."""
-    keys = read_keys(settings(data_dir=data_dir, database_url=database_url).master_key)
+    keys = settings(data_dir=data_dir, database_url=database_url).keys()
     with database.reading(open_database(data_dir, database_url)) as conn:
-        buttons = [Account(format_id(id), generation) for id, generation in fleet.generations(conn)]
+        buttons = [Account(format_id(id), *key) for id, *key in fleet.generations(conn)]
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     services = [Account(name) for name in SERVICES]
     files = {f"{one.name}.password": keys.broker_password(one.name) + "\n" for one in services}
@@ -99,7 +100,7 @@ def mosquitto(users: Iterable[Account], keys: Keys) -> dict[str, str]:
 def _hashed(keys: Keys, user: Account) -> str:
     """PBKDF2 with SHA-512, as `mosquitto_passwd` writes it."""
     salt = keys.broker_salt(user.name, user.generation, SALT_BYTES)
-    password = keys.broker_password(user.name, user.generation).encode()
+    password = keys.broker_password(user.name, user.generation, user.key_master).encode()
     hashed = hashlib.pbkdf2_hmac("sha512", password, salt, ITERATIONS, HASH_BYTES)
     return f"$7${ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(hashed).decode()}"
 
@@ -116,7 +117,11 @@ def nats(users: Iterable[Account], keys: Keys) -> dict[str, str]:
             "publish": {"allow": [_subject(topic) for topic in writes]},
             "subscribe": {"allow": [_subject(topic) for topic in reads] + more},
         }
-        user = {"user": one.name, "password": keys.broker_password(one.name, one.generation), "permissions": may}
+        user = {
+            "user": one.name,
+            "password": keys.broker_password(one.name, one.generation, one.key_master),
+            "permissions": may,
+        }
         lines.append(json.dumps(user | {"allowed_connection_types": ["MQTT"]}) + "\n")
     return {"accounts.conf": "".join([*lines, "]\n"])}
 

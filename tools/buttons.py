@@ -13,17 +13,20 @@ from rich.text import Text
 import cloud.fleet.store as fleet
 from cloud import database
 from cloud.fleet.claims import new_claim_code
-from cloud.fleet.model import Button, Exists, format_id
-from cloud.ingest.keys import make_keys
+from cloud.fleet.model import Button, Exists, KeysUsedUp, WrongState, check_why, format_id
+from cloud.ingest.keys import FIRST
 from cloud.settings import Settings
 from simulator.board.vm import Board, Line
+from tools import downlinks
 from tools.flash.identity import export_slip
 from tools.running import find_running
+from tools.stamp_redeem import actor
 from tools.terminal import (
     AsJson,
     DatabaseUrl,
     DataDir,
     Failure,
+    check_all_know,
     console,
     device_id,
     open_database,
@@ -35,6 +38,13 @@ from tools.terminal import (
 HOLD_MS = 2000  # longer than the 1.5 s from which the firmware takes a press for a long one
 
 app = typer.Typer(help="The buttons of the fleet.", no_args_is_help=True)
+
+
+def reason(text: str) -> str:
+    try:
+        return check_why(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 Id = Annotated[int, typer.Argument(parser=device_id, metavar="ID", help="The button's id, 8 hex digits.")]
@@ -52,10 +62,11 @@ def add(
 ) -> None:
     """Take a button into the fleet. Its claim code is shown this once; its key never."""
     engine = open_database(data_dir, database_url)
-    code = new_claim_code()
+    code, now = new_claim_code(), database.now()
+    newest = _newest_master(settings(data_dir=data_dir, database_url=database_url))
     try:
         with engine.begin() as conn:
-            button = fleet.add(conn, id=_free_id(device), place=place, claim_code=code, now=database.now())
+            button = fleet.add(conn, id=_free_id(device), place=place, claim_code=code, now=now, key_master=newest)
     except Exists as error:
         raise Failure(str(error)) from None
     if as_json:
@@ -64,6 +75,13 @@ def add(
         console.print(
             f"button     [bold]{format_id(button.id)}[/]\nclaim code [bold]{code}[/]  [dim]print it on the card[/]"
         )
+
+
+def _newest_master(chosen: Settings) -> int:
+    """Its number; the first one's where there is none yet, or not here: a button's first key is given by flashing."""
+    if chosen.master_keys is None and not chosen.master_key.exists():
+        return FIRST
+    return chosen.keys().number
 
 
 def _free_id(device: int | None) -> int:
@@ -106,11 +124,15 @@ def _fields(button: Button) -> dict[str, object]:
         "place": button.place,
         "state": button.state,
         "key_generation": button.key_generation,
+        "key_master": button.key_master,
         "claimed": button.owner_id is not None,
         "last_seen_at": button.last_seen_at.isoformat() if button.last_seen_at else None,
         "last_counter": button.last_counter,
         "battery_mv": button.battery_mv,
         "temperature_c": button.temperature_c,
+        "revoked_at": button.revoked_at.isoformat() if button.revoked_at else None,
+        "revoked_by": button.revoked_by,
+        "revoked_why": button.revoked_why,
     }
 
 
@@ -127,7 +149,7 @@ def export(
 ) -> None:
     """Write a slip for somebody who flashes elsewhere: `domino flash --from FILE`, for one board, once."""
     chosen = settings(data_dir=data_dir, database_url=database_url)
-    engine, keys = open_database(data_dir, database_url), make_keys(chosen.master_key)
+    engine, keys = open_database(data_dir, database_url), chosen.keys(make=True)
     told = export_slip(engine, keys, device, file, claim_url=chosen.public_url, may_replace=reprovision)
     if as_json:
         print_json(told)
@@ -137,12 +159,36 @@ def export(
 
 
 @app.command()
-def revoke(device: Id, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+def revoke(
+    device: Id,
+    why: Annotated[str, typer.Option(parser=reason, help="Lost, stolen, broken …")] = "lost",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
     """Refuse from now on whatever a lost button sends; it is stored with that reason."""
     with open_database(data_dir, database_url).begin() as conn:
-        if not fleet.revoke(conn, device):
+        if not fleet.revoke(conn, device, why=why, by=actor(), now=database.now()):
             raise Failure(f"button {format_id(device)} is not in the fleet")
     console.print(f"{format_id(device)} is revoked")
+
+
+@app.command()
+def found(device: Id, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Take a revoked button back, under its next key: what was recorded under the old one stays refused."""
+    engine, keys = open_database(data_dir, database_url), settings(data_dir=data_dir, database_url=database_url).keys()
+    try:
+        with engine.begin() as conn:
+            check_all_know(conn, keys)
+            button = fleet.restore(conn, device, key_master=keys.number)
+    except (KeysUsedUp, WrongState) as error:
+        raise Failure(str(error)) from None
+    name = format_id(device)
+    console.print(f"{name} is back, key generation {button.key_generation}")
+    console.print(f"[dim]it has to be given that key: domino flash --button {name} --reprovision[/]")
+
+
+app.command("configure")(downlinks.configure)
+app.command("downlinks")(downlinks.command)
 
 
 @app.command()
@@ -196,7 +242,7 @@ def open_board(
         raise Failure(f"button {format_id(device)} is not in the fleet: `domino button add {format_id(device)}`")
     if button.key_board is not None:
         raise Failure(f"the key of {format_id(device)} is on a board of its own, {button.key_board}: press that one")
-    key = make_keys(chosen.master_key).device_key(button.id, button.key_generation)
+    key = chosen.keys(make=True).key_of(button)
     board = Board(folder or chosen.data_dir / "boards" / format_id(device))
     # Flashed anew each time, as the broker's port may have changed; its counter only ever goes up.
     used = max(button.last_counter, board.counter if board.is_provisioned else 0)

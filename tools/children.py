@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from cloud.secret import for_children
+
 START_S = 20  # a broker with a full store on a loaded machine; the usual start takes 0.1 s
 END_S = 10  # from SIGTERM to SIGKILL
 LAST_LINES = 12  # of a dead child's log, in the error
@@ -225,7 +227,7 @@ def tied(command: Sequence[str]) -> list[str]:
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
     """Our environment with `environment` on top; a child finds the modules that we found."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    return {**for_children(os.environ), "PYTHONPATH": os.pathsep.join(sys.path), **environment}
 
 
 def takes_mqtt(port: int, login: tuple[str, str] | None = None) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cloud.ingest.keys import read_keys, sign_in
+from cloud.ingest.keys import sign_in
 from cloud.settings import Settings
 from tools.children import InUse, NotStarted, locked
 from tools.overview import Listener
@@ -45,7 +45,7 @@ def command(
     )
     if chosen.broker_url is None:
         raise Failure("workers share a broker that runs by itself: --broker-url, or DOMINO_BROKER_URL")
-    _check_sharing(sign_in(chosen.broker_url.get_secret_value(), lambda: read_keys(chosen.master_key)), workers)
+    _check_sharing(sign_in(chosen.broker_url.get_secret_value(), chosen.keys), workers)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     try:
@@ -102,6 +102,7 @@ def environment_of(chosen: Settings) -> dict[str, str]:
         "INGEST_PORT": chosen.ingest_port,
         "DATABASE_URL": chosen.database_url and chosen.database_url.get_secret_value(),
         "BROKER_URL": chosen.broker_url and chosen.broker_url.get_secret_value(),
+        "MASTER_KEY": chosen.master_keys and chosen.master_keys.get_secret_value(),  # which no other child is told
         "MASTER_KEY_FILE": chosen.master_key_file and chosen.master_key_file.resolve(),
     }
     return {f"DOMINO_{name}": str(value) for name, value in said.items() if value is not None}

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from cloud import database
 from cloud.ingest.keys import KeyFileError
 from simulator.board.vm import BoardError
-from tools import accounts, board, broker, buttons, demo, frames, ingest, serve, stamps, tokens, uplinks
+from tools import accounts, board, broker, buttons, demo, frames, ingest, keys, serve, stamps, tokens, uplinks
 from tools.flash import command as flash
 from tools.terminal import Failure
 
@@ -28,6 +28,7 @@ app.command("flash")(flash.command)
 app.add_typer(buttons.app, name="button")
 app.add_typer(board.app, name="board")
 app.add_typer(broker.app, name="broker")
+app.add_typer(keys.app, name="key")
 app.add_typer(uplinks.app, name="uplink")
 app.add_typer(frames.app, name="frame")
 app.add_typer(stamps.app, name="stamp")

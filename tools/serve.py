@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from cloud.ingest.keys import make_keys, sign_in
+from cloud.ingest.keys import sign_in
 from cloud.settings import FIRST_SIGN_IN
 from tools.children import InUse, NotStarted, broker, locked, radio
 from tools.running import Running, noted
@@ -65,7 +65,7 @@ def command(
             own_port: int | None = None
             children: dict[str, Callable[[], bool]] = {}
             if chosen.broker_url:
-                url = sign_in(chosen.broker_url.get_secret_value(), lambda: make_keys(chosen.master_key))
+                url = sign_in(chosen.broker_url.get_secret_value(), lambda: chosen.keys(make=True))
                 if with_radio and url.startswith(("nats://", "tls://")):
                     raise Failure("the radio model speaks MQTT: run it beside, or not at all, with --no-radio")
             else:

@@ -78,7 +78,7 @@ def _look_up(lattice: "NDArray[np.float32]", data_dir: Path | None, database_url
     from cloud.stamps.register import Keeping, Register
 
     chosen = settings(data_dir=data_dir, database_url=database_url)
-    if not chosen.master_key.exists():
+    if chosen.master_keys is None and not chosen.master_key.exists():
         return None
     engine, vault = open_stamps(data_dir, database_url)
     register = Register()

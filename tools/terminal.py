@@ -11,9 +11,9 @@ from rich.console import Console
 
 from cloud import database
 from cloud.fleet.model import check_place, parse_id
-from cloud.ingest.keys import read_keys
+from cloud.ingest.keys import Keys
 from cloud.settings import Settings, load
-from cloud.stamps.store import check_key
+from cloud.stamps.store import check_key, holders_without_key
 from cloud.stamps.vault import Vault, WrongKey
 
 console = Console(highlight=False)
@@ -54,13 +54,13 @@ def open_database(data_dir: Path | None, database_url: str | None) -> sa.Engine:
     """The database that the options name, made and brought up to date where needed."""
     chosen = settings(data_dir=data_dir, database_url=database_url)
     chosen.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database.migrate(chosen.database, lambda: read_keys(chosen.master_key).stamp_key())
+    database.migrate(chosen.database, lambda: chosen.keys().stamp_key())
     return database.connect(chosen.database)
 
 
 def open_stamps(data_dir: Path | None, database_url: str | None) -> tuple[sa.Engine, Vault]:
     """The database, and what its codes are sealed with; a `Failure` where the two do not belong together."""
-    vault = Vault(read_keys(settings(data_dir=data_dir, database_url=database_url).master_key).stamp_key())
+    vault = settings(data_dir=data_dir, database_url=database_url).keys().vault()
     engine = open_database(data_dir, database_url)
     try:
         with database.reading(engine) as conn:
@@ -68,6 +68,12 @@ def open_stamps(data_dir: Path | None, database_url: str | None) -> tuple[sa.Eng
     except WrongKey as error:
         raise Failure(f"{error}: put back the one that belongs to this database") from None
     return engine, vault
+
+
+def check_all_know(conn: sa.Connection, keys: Keys) -> None:
+    """A `Failure` where a process runs without the newest master key: it would not understand what that makes."""
+    if behind := holders_without_key(conn, keys.number, database.now()):
+        raise Failure(f"{', '.join(behind)} runs without master key {keys.number}: start it anew first")
 
 
 def device_id(text: str) -> int:

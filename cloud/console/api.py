@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 import cloud.appeals.api
+import cloud.downlinks.api
 import cloud.fleet.store
 import cloud.frames.store
 import cloud.pickups.store
@@ -23,7 +24,7 @@ from cloud.accounts.model import Right, Token
 from cloud.console.store import MAX_ID
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import State as ButtonState
-from cloud.fleet.model import check_place, format_id, parse_id
+from cloud.fleet.model import check_place, check_why, format_id, parse_id
 from cloud.frames.model import Result
 from cloud.pickups.model import Event
 from cloud.pickups.model import State as PickupState
@@ -90,6 +91,21 @@ class ButtonAnswer(Answer):
     last_counter: int = Field(description="The highest counter accepted, 0 when never heard")
     battery_mv: int | None
     temperature_c: int | None
+    revoked_at: datetime | None
+    revoked_by: str | None
+    revoked_why: str | None
+
+
+class LinkAnswer(Answer):
+    expected: int = Field(description="Messages sent since then, by the network's sequence numbers")
+    missed: int = Field(description="Of these, heard by no station")
+    since: datetime | None
+
+
+class Revocation(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"why": "lost in the move"}})
+
+    why: Annotated[str, AfterValidator(check_why)]
 
 
 class Buttons(BaseModel):
@@ -217,9 +233,43 @@ def add_button(request: Request, token: Administer, new: NewButton) -> AddedButt
     claim_code = new_claim_code()
     with _writing(request) as conn:
         button = cloud.fleet.store.add(
-            conn, id=_device(new.id), place=new.place, claim_code=claim_code, now=database.now()
+            conn,
+            id=_device(new.id),
+            place=new.place,
+            claim_code=claim_code,
+            now=database.now(),
+            key_master=request.app.state.key_master,
         )
     return AddedButton(button=ButtonAnswer.model_validate(button), claim_code=claim_code)
+
+
+@router.get("/buttons/{id}/link", tags=["buttons"], responses=NOT_FOUND)
+def show_link(request: Request, token: See, id: str) -> LinkAnswer:
+    """What the button's radio link lost of late, from the gaps in the network's sequence numbers."""
+    with _reading(request) as conn:
+        if cloud.fleet.store.find(conn, _device(id)) is None:
+            raise HTTPException(404, f"no button {id} in the fleet")
+        return LinkAnswer.model_validate(cloud.frames.store.link_loss(conn, _device(id)))
+
+
+@router.post("/buttons/{id}/revoke", tags=["buttons"], responses=NOT_FOUND)
+def revoke_button(request: Request, token: Operate, id: str, revocation: Revocation) -> ButtonAnswer:
+    """A lost or stolen button: from now on refuse whatever it sends."""
+    with _writing(request) as conn:
+        by = f"token {token.name}"
+        if not cloud.fleet.store.revoke(conn, _device(id), why=revocation.why, by=by, now=database.now()):
+            raise HTTPException(404, f"no button {id} in the fleet")
+        return ButtonAnswer.model_validate(cloud.fleet.store.find(conn, _device(id)))
+
+
+@router.post("/buttons/{id}/found", tags=["buttons"], responses=NOT_FOUND | CONFLICT)
+def restore_button(request: Request, token: Administer, id: str) -> ButtonAnswer:
+    """A revoked button was found: it comes back under its next key, which `domino flash` has to give it."""
+    with _writing(request) as conn:
+        if cloud.fleet.store.find(conn, _device(id)) is None:
+            raise HTTPException(404, f"no button {id} in the fleet")
+        restored = cloud.fleet.store.restore(conn, _device(id), key_master=request.app.state.key_master)
+    return ButtonAnswer.model_validate(restored)
 
 
 @router.get("/frames", tags=["frames"])
@@ -297,6 +347,7 @@ def cancel_pickup(request: Request, token: Operate, id: Id) -> PickupInFull:
 
 router.include_router(cloud.stamps.api.router)
 router.include_router(cloud.appeals.api.router)
+router.include_router(cloud.downlinks.api.router, responses=NOT_FOUND | CONFLICT)
 
 
 def _reading(request: Request):

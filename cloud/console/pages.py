@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+import cloud.downlinks.store
 import cloud.fleet.store
 import cloud.frames.store
 import cloud.pickups.store
@@ -15,7 +16,8 @@ from cloud import database, pages
 from cloud.accounts import guard
 from cloud.accounts.model import Right, Session
 from cloud.console import bits, chart, store, stream, thread
-from cloud.fleet.model import ID_DIGITS, Button, format_id, parse_id
+from cloud.downlinks.model import MAX_HOURS, MAX_REASON, MIN_HOURS
+from cloud.fleet.model import ID_DIGITS, LAST_GENERATION, MAX_WHY, Button, check_why, format_id, parse_id
 from cloud.frames.model import TRACE_BYTES, Frame, Result
 from cloud.ingest.uplink import SIZE
 from cloud.pickups.model import State
@@ -23,6 +25,7 @@ from cloud.stamps.model import parse
 
 FRAMES = 50  # rows of the live table when it is loaded
 ROWS = 50  # rows a page of every other list
+DOWNLINKS = 12  # rows on a button's page
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
@@ -158,7 +161,7 @@ def list_buttons(request: Request, session: See, page: Annotated[int, Query(ge=1
 
 @router.get("/buttons/{id}")
 def show_button(request: Request, session: See, id: str, before: Before = None) -> Response:
-    device = _device(id)
+    device, now = _device(id), database.now()
     with database.reading(request.app.state.engine) as conn:
         button = None if device is None else cloud.fleet.store.find(conn, device)
         if button is None:
@@ -166,9 +169,63 @@ def show_button(request: Request, session: See, id: str, before: Before = None) 
         frames = cloud.frames.store.newest(conn, limit=ROWS, before=before, device=button.id)
         orders = store.orders(conn, request.app.state.vault, limit=10, button_id=button.id)
         owner = _owner(conn, button)
+        configurations = cloud.downlinks.store.of_button(conn, button.id, DOWNLINKS)
+        answers = cloud.downlinks.store.answers(conn, button.id, DOWNLINKS)
+        hours = cloud.downlinks.store.heartbeat_hours(conn, button.id)
+        _, downlinks_used = cloud.fleet.store.used_today(conn, button.id, now)
+        loss = cloud.frames.store.link_loss(conn, button.id)
+    downlinks = [(one.queued_at, one.at(now), one) for one in configurations] + [(one.at, None, one) for one in answers]
     return pages.render(
-        request, "console/button.html", button=button, owner=owner, frames=frames, orders=orders, rows=ROWS
+        request,
+        "console/button.html",
+        now=now,
+        button=button,
+        owner=owner,
+        frames=frames,
+        orders=orders,
+        rows=ROWS,
+        downlinks=sorted(downlinks, key=lambda one: one[0], reverse=True)[:DOWNLINKS],
+        hours=hours,
+        downlinks_today=downlinks_used,
+        downlinks_per_day=request.app.state.downlinks_per_day,
+        loss=loss,
+        may_operate=Right.OPERATE in session.account.rights,
+        may_administer=Right.ADMINISTER in session.account.rights,
+        last_generation=LAST_GENERATION,
+        limits=(MIN_HOURS, MAX_HOURS, MAX_REASON, MAX_WHY),
     )
+
+
+@router.post("/buttons/{id}/revoke", dependencies=[Depends(guard.csrf_checked)])
+def revoke_button(
+    request: Request,
+    session: Annotated[Session, Depends(guard.signed_in(Right.OPERATE))],
+    id: str,
+    why: Annotated[str, Form()] = "",
+) -> Response:
+    device, by = _device(id), f"staff {session.account.name}"
+    try:
+        why = check_why(why)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+    with request.app.state.engine.begin() as conn:
+        is_there = device is not None and cloud.fleet.store.revoke(conn, device, why=why, by=by, now=database.now())
+    if not is_there:
+        raise HTTPException(404, f"The fleet has no button {id}.")
+    return RedirectResponse(f"/buttons/{id}", 303)
+
+
+@router.post("/buttons/{id}/found", dependencies=[Depends(guard.csrf_checked)])
+def restore_button(
+    request: Request, session: Annotated[Session, Depends(guard.signed_in(Right.ADMINISTER))], id: str
+) -> Response:
+    """It comes back under its next key, which a board has to be given."""
+    device = _device(id)
+    if device is None:
+        raise HTTPException(404, f"The fleet has no button {id}.")
+    with request.app.state.engine.begin() as conn:
+        cloud.fleet.store.restore(conn, device, key_master=request.app.state.key_master)
+    return RedirectResponse(f"/buttons/{format_id(device)}", 303)
 
 
 @router.get("/frames/{id}")

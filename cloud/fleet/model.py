@@ -8,6 +8,7 @@ from enum import StrEnum
 ID_DIGITS = 8  # a device id is 32 bits, written as upper-case hex
 _ID = re.compile(f"[0-9A-Fa-f]{{1,{ID_DIGITS}}}")
 MAX_PLACE = 60  # characters
+MAX_WHY = 200  # characters
 LAST_GENERATION = 3  # of a button's key: two bits on the wire
 
 
@@ -24,6 +25,10 @@ class KeysUsedUp(ValueError):
     """The button has had all the keys that the wire format has room for."""
 
 
+class WrongState(ValueError):
+    """The button is revoked already, or is not."""
+
+
 class Changed(RuntimeError):
     """Somebody else changed the button in between."""
 
@@ -33,7 +38,7 @@ class Button:
     """One button. `last_counter` is the highest accepted under its key, 0 when it was never heard.
 
     `key_board` names the board that was given the key, None where it has never left the cloud; `key_ticket` is what
-    that board had to show for it.
+    that board had to show for it. `key_master` is the number of the master key that the key comes from.
     """
 
     id: int
@@ -49,6 +54,10 @@ class Button:
     temperature_c: int | None
     key_board: str | None = None
     key_ticket: str | None = None
+    key_master: int = 1
+    revoked_at: datetime | None = None
+    revoked_by: str | None = None
+    revoked_why: str | None = None
 
 
 def format_id(device: int) -> str:
@@ -69,6 +78,14 @@ def parse_id(text: str) -> int:
     if not _ID.fullmatch(digits):
         raise ValueError(f"a button id is up to {ID_DIGITS} hex digits such as 0012AB34, not {text[:40]!r}")
     return int(digits, 16)
+
+
+def check_why(text: str) -> str:
+    """Why a button is revoked, on one line."""
+    why = " ".join(text.split())
+    if not 1 <= len(why) <= MAX_WHY or not why.isprintable():
+        raise ValueError(f"a reason has 1 to {MAX_WHY} characters, all of them printable")
+    return why
 
 
 def check_place(text: str) -> str:

@@ -1,8 +1,9 @@
 """Claiming a button: the code from the card in its box makes its owner, and an account where there is none."""
 
+from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from cloud import database, pages
@@ -11,11 +12,13 @@ from cloud.accounts import store as accounts
 from cloud.accounts.model import Forbidden, PasswordRefused, Right, Role, Session, check_new_password, is_email
 from cloud.accounts.pages import enter
 from cloud.fleet import store
+from cloud.fleet.model import Button, parse_id
 
 router = APIRouter()
 
 MAX_NAME = 80  # characters of a display name
 
+Customer = Annotated[Session, Depends(guard.signed_in(Right.OWN))]
 Visitor = Annotated[Session | None, Depends(guard.current)]
 
 
@@ -70,6 +73,30 @@ def claim(
         return _page(request, typed, refused.faults)
     request.app.state.attempts.give_back(counted)
     return RedirectResponse("/my", 303) if session else enter(request, owner, "/my", now)
+
+
+@router.get("/my/buttons/{id}/lost")
+def ask_if_lost(request: Request, session: Customer, id: str) -> Response:
+    button = _own(request, session, id)
+    return pages.render(request, "lost.html", lang=pages.language(request), button=button)
+
+
+@router.post("/my/buttons/{id}/lost", dependencies=[Depends(guard.csrf_checked)])
+def report_lost(request: Request, session: Customer, id: str) -> Response:
+    """Its owner says so: from now on whatever it sends is refused."""
+    button, by = _own(request, session, id), f"customer {session.account.name}"
+    with request.app.state.engine.begin() as conn:
+        store.revoke(conn, button.id, why="lost", by=by, now=database.now())
+    return RedirectResponse("/my", 303)
+
+
+def _own(request: Request, session: Session, id: str) -> Button:
+    """Not found for another's button too: whether it exists is not told."""
+    with suppress(ValueError), database.reading(request.app.state.engine) as conn:
+        button = store.find(conn, parse_id(id))
+        if button is not None and button.owner_id == session.account.id:
+            return button
+    raise HTTPException(404, "You have no such button.")
 
 
 def _faults(typed: dict[str, str], password: str, *, is_known: bool) -> dict[str, str]:

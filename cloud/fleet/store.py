@@ -1,6 +1,6 @@
 """The buttons in SQL."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -8,7 +8,17 @@ import sqlalchemy as sa
 
 from cloud.database import Instant, Many, insert, metadata, milliseconds
 from cloud.fleet.claims import claim_hash
-from cloud.fleet.model import LAST_GENERATION, Button, Changed, Exists, KeysUsedUp, State, format_id
+from cloud.fleet.model import (
+    LAST_GENERATION,
+    Button,
+    Changed,
+    Exists,
+    KeysUsedUp,
+    State,
+    WrongState,
+    check_why,
+    format_id,
+)
 
 buttons = sa.Table(
     "buttons",
@@ -32,13 +42,27 @@ buttons = sa.Table(
     sa.Column("downlinks_today", sa.Integer, nullable=False, server_default="0"),
     sa.Column("key_board", sa.Text),  # which board was given the key of this generation; none: it never left the cloud
     sa.Column("key_ticket", sa.Text),  # shown by that board as long as the key has not reached it
+    sa.Column("key_master", sa.Integer, nullable=False, server_default="1"),  # which master key that key comes from
+    sa.Column("revoked_at", Instant),
+    sa.Column("revoked_by", sa.Text),
+    sa.Column("revoked_why", sa.Text),
 )
 
 
 def add(
-    conn: sa.Connection, *, id: int, place: str | None, claim_code: str, now: datetime, owner_id: int | None = None
+    conn: sa.Connection,
+    *,
+    id: int,
+    place: str | None,
+    claim_code: str,
+    now: datetime,
+    owner_id: int | None = None,
+    key_master: int = 1,
 ) -> Button:
-    """Take a new button into the fleet, unclaimed unless it has an owner already; raises `Exists`."""
+    """Take a new button into the fleet, unclaimed unless it has an owner already; raises `Exists`.
+
+    `key_master` is the number of the newest master key.
+    """
     added = conn.execute(
         insert(conn, buttons)
         .values(
@@ -49,6 +73,7 @@ def add(
             owner_id=owner_id,
             created_at=now,
             claimed_at=now if owner_id is not None else None,
+            key_master=key_master,
         )
         .on_conflict_do_nothing(index_elements=["id"])
     )
@@ -74,10 +99,11 @@ def newest(conn: sa.Connection, limit: int, offset: int = 0) -> list[Button]:
     return [_button(row) for row in conn.execute(sa.select(buttons).order_by(*order).limit(limit).offset(offset))]
 
 
-def generations(conn: sa.Connection) -> list[tuple[int, int]]:
-    """(id, key generation) of every button that may speak, by id."""
-    query = sa.select(buttons.c.id, buttons.c.key_generation).where(buttons.c.state == State.ACTIVE)
-    return [(row.id, row.key_generation) for row in conn.execute(query.order_by(buttons.c.id))]
+def generations(conn: sa.Connection) -> list[tuple[int, int, int]]:
+    """(id, key generation, number of its master key) of every button that may speak, by id."""
+    query = sa.select(buttons.c.id, buttons.c.key_generation, buttons.c.key_master)
+    rows = conn.execute(query.where(buttons.c.state == State.ACTIVE).order_by(buttons.c.id))
+    return [(row.id, row.key_generation, row.key_master) for row in rows]
 
 
 def owned_by(conn: sa.Connection, owner_id: int) -> list[Button]:
@@ -96,9 +122,43 @@ def claim(conn: sa.Connection, *, claim_code: str, owner_id: int, now: datetime)
     return find(conn, row.id) if row else None
 
 
-def revoke(conn: sa.Connection, id: int) -> bool:
-    """Refuse from now on whatever the button sends; False where the fleet has no such button."""
-    return conn.execute(sa.update(buttons).where(buttons.c.id == id).values(state=State.REVOKED)).rowcount == 1
+def revoke(conn: sa.Connection, id: int, *, why: str, by: str, now: datetime) -> bool:
+    """Refuse from now on whatever the button sends; False where the fleet has no such button.
+
+    The first reason stays, whoever revokes it again. Raises ValueError for no reason.
+    """
+    said = {"state": State.REVOKED, "revoked_why": check_why(why), "revoked_by": by, "revoked_at": now}
+    is_active = (buttons.c.id == id, buttons.c.state == State.ACTIVE)
+    revoked = conn.execute(sa.update(buttons).where(*is_active).values(**said))
+    return revoked.rowcount == 1 or find(conn, id) is not None
+
+
+def restore(conn: sa.Connection, id: int, *, key_master: int) -> Button:
+    """A revoked button was found again: it is taken back under its next key, which no board has been given yet.
+
+    So what was recorded under the old one stays refused, whoever had the button meanwhile. Raises `WrongState` for a
+    button that is not revoked or not there, `KeysUsedUp` after the last generation.
+    """
+    is_revoked = (buttons.c.id == id, buttons.c.state == State.REVOKED)
+    fresh = {"last_counter": 0, "key_board": None, "key_ticket": None, "key_master": key_master}
+    forgotten = {"revoked_why": None, "revoked_by": None, "revoked_at": None}
+    restored = conn.execute(
+        sa.update(buttons)
+        .where(*is_revoked, buttons.c.key_generation < LAST_GENERATION)
+        .values(state=State.ACTIVE, key_generation=buttons.c.key_generation + 1, **fresh, **forgotten)
+    )
+    if restored.rowcount:
+        return _found(conn, id)
+    button = find(conn, id)
+    if button is None or button.state is not State.REVOKED:
+        raise WrongState(f"button {format_id(id)} is {'not in the fleet' if button is None else 'not revoked'}")
+    raise KeysUsedUp(f"button {format_id(id)} has had all of its {LAST_GENERATION + 1} keys")
+
+
+def count_by_master(conn: sa.Connection) -> dict[int, int]:
+    """How many buttons that are not revoked have a key from each master key."""
+    query = sa.select(buttons.c.key_master, sa.func.count()).where(buttons.c.state == State.ACTIVE)
+    return {row[0]: row[1] for row in conn.execute(query.group_by(buttons.c.key_master))}
 
 
 def renew_claim_code(conn: sa.Connection, id: int, claim_code: str) -> bool:
@@ -107,17 +167,26 @@ def renew_claim_code(conn: sa.Connection, id: int, claim_code: str) -> bool:
     return conn.execute(unclaimed.values(claim_hash=claim_hash(claim_code))).rowcount == 1
 
 
-def issue_key(conn: sa.Connection, button: Button, *, board: str, ticket: str, beyond: int = -1) -> Button:
+def masters_beyond(conn: sa.Connection, numbers: Collection[int]) -> int | None:
+    """A master key beside `numbers` that a button in service has its key from; None where there is none."""
+    other = sa.and_(buttons.c.state == State.ACTIVE, buttons.c.key_master.not_in(numbers))
+    return conn.scalar(sa.select(buttons.c.key_master).where(other).limit(1))
+
+
+def issue_key(
+    conn: sa.Connection, button: Button, *, board: str, ticket: str, beyond: int = -1, key_master: int = 1
+) -> Button:
     """Give `board` a key that no board has had: the first, if it never left the cloud, else the next generation.
 
-    It is above generation `beyond`. From here on the cloud understands this key alone, and counts anew with a new
-    one. `button` is as it was read; raises `Changed` when it is so no more, `KeysUsedUp` after the last generation.
+    It is above generation `beyond` and comes from master key `key_master`, the newest. From here on the cloud
+    understands this key alone, and counts anew with a new one. `button` is as it was read; raises `Changed` when it is
+    so no more, `KeysUsedUp` after the last generation.
     """
-    was_given = button.key_board is not None or button.last_seen_at is not None
+    was_given = button.key_board is not None or button.last_counter > 0
     generation = max(button.key_generation + was_given, beyond + 1)
     if generation > LAST_GENERATION:
         raise KeysUsedUp(f"button {format_id(button.id)} has had all of its {LAST_GENERATION + 1} keys")
-    given = {"key_board": board, "key_ticket": ticket, "key_generation": generation}
+    given = {"key_board": board, "key_ticket": ticket, "key_generation": generation, "key_master": key_master}
     if generation != button.key_generation:
         given["last_counter"] = 0
     if not conn.execute(_as_read(button).values(**given)).rowcount:
@@ -146,6 +215,7 @@ class Standing(NamedTuple):
 
     id: int
     key_generation: int
+    key_master: int
     state: str  # fleet.model.State
     owner_id: int | None
     last_counter: int
@@ -154,7 +224,7 @@ class Standing(NamedTuple):
 
 
 _STANDINGS = Many(
-    """SELECT buttons.id, key_generation, state, owner_id, last_counter,
+    """SELECT buttons.id, key_generation, key_master, state, owner_id, last_counter,
         CASE WHEN budget_day = new.day THEN uplinks_today ELSE 0 END,
         CASE WHEN budget_day = new.day THEN downlinks_today ELSE 0 END
     FROM {new} CROSS JOIN buttons WHERE buttons.id = new.id""",
@@ -166,6 +236,12 @@ def standings(conn: sa.Connection, ids: Iterable[int], day: date) -> dict[int, S
     """Those of `ids` that are in the fleet, with what each has used on the UTC day `day`."""
     rows = _STANDINGS.rows(conn, [(id, day.isoformat()) for id in ids])
     return {row[0]: Standing._make(row) for row in rows}
+
+
+def used_today(conn: sa.Connection, id: int, now: datetime) -> tuple[int, int]:
+    """The uplinks and downlinks of the button on the UTC day of `now`."""
+    standing = standings(conn, [id], now.date()).get(id)
+    return (standing.uplinks, standing.downlinks) if standing else (0, 0)
 
 
 class Heard(NamedTuple):
@@ -217,4 +293,8 @@ def _button(row: sa.Row[Any]) -> Button:
         temperature_c=row.temperature_c,
         key_board=row.key_board,
         key_ticket=row.key_ticket,
+        key_master=row.key_master,
+        revoked_at=row.revoked_at,
+        revoked_by=row.revoked_by,
+        revoked_why=row.revoked_why,
     )

@@ -11,6 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from cloud import live
 from cloud.database import BigId, Instant, Many, metadata, moment
 from cloud.fleet.store import buttons
+from cloud.frames.link import NUMBERS, Loss, Numbered, loss
 from cloud.frames.model import HEAD_BYTES, Frame, Result, read_copies, trace_id, trace_parts
 
 
@@ -303,3 +304,31 @@ def _frame(row: sa.Row[Any]) -> Frame:
         downlink=row.downlink,
         place=row.place,
     )
+
+
+LINK_FRAMES = 500  # of a button, for the figures of its link: they are read by the index in a few milliseconds
+
+
+def link_loss(conn: sa.Connection, device: int, limit: int = LINK_FRAMES) -> Loss:
+    """What the button's link lost among its newest `limit` frames. Only frames count whose seal was right."""
+    of = frames.c
+    newest = (
+        sa.select(of.id, of.received_at, of.heard_at, of.seq_number, of.downlink, of.counter)
+        .where(of.device == device)
+        .order_by(of.id.desc())
+        .limit(limit)
+    )
+    return loss(
+        Numbered(row.heard_at or row.received_at, row.seq_number, row.downlink is not None)
+        for row in conn.execute(newest)
+        if row.counter is not None and row.seq_number is not None and 0 <= row.seq_number < NUMBERS
+    )
+
+
+def sampled_loss(conn: sa.Connection, *, among: int = 2000, buttons: int = 50, limit: int = 40) -> Loss:
+    """That of `buttons` among the newest `among` frames, each by its newest `limit`: a sample of the fleet's."""
+    newest = sa.select(frames.c.device, frames.c.counter).order_by(frames.c.id.desc()).limit(among)
+    devices = dict.fromkeys(row.device for row in conn.execute(newest) if row.counter is not None)
+    found = [link_loss(conn, device, limit) for device in list(devices)[:buttons]]
+    since = min((one.since for one in found if one.since is not None), default=None)
+    return Loss(sum(one.expected for one in found), sum(one.missed for one in found), since)

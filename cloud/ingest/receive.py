@@ -5,6 +5,7 @@ When that is committed the messages may be acknowledged and the answers sent, ne
 named result that is stored; what is wrong with one disturbs no other.
 """
 
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,10 +14,12 @@ from typing import NamedTuple
 import orjson
 import sqlalchemy as sa
 
+import cloud.downlinks.store as downlinks
 import cloud.fleet.store as fleet
 import cloud.frames.store as frames
 import cloud.pickups.store as pickups
 from cloud.database import milliseconds
+from cloud.downlinks.model import Alive
 from cloud.fleet.model import State, parse_id
 from cloud.frames.model import Result
 from cloud.ingest.downlink import Status, seal_downlink
@@ -28,6 +31,7 @@ from cloud.stamps.lease import Lease
 
 # The same bytes again are a copy within this time, later a replay: Sigfox repeats a callback after 1, 2 and 4 minutes.
 COPY_TIME = timedelta(minutes=10)
+KEPT_FOR_PRESSES = 1  # of the day's downlinks, by configurations
 
 
 class Message(NamedTuple):
@@ -96,6 +100,7 @@ def receive(
     fresh = _claim(conn, heard, opened, earlier, now)  # from here on a message counts once, whatever comes again
 
     effects = _order(conn, fresh, buttons, lease, now)
+    effects |= _configure(conn, fresh, effects, buttons, limits, now)
     answers = _answer(fresh, effects, buttons, limits, keys)
     frames.conclude(conn, {key: (effect.pickup_id, answers.get(key)) for key, effect in effects.items()})
     fleet.note(conn, _remember(fresh, answers), now)
@@ -126,8 +131,7 @@ def _open(heard: Reception | Rejected, buttons: Buttons, keys: Keys) -> Uplink |
         if header.key_generation != button.key_generation:
             said = f"key generation {header.key_generation}, the fleet has {button.key_generation}"
             return Rejected(Result.WRONG_GENERATION, said)
-        key = keys.device_key(button.id, button.key_generation)
-        return open_uplink(heard.data, device=button.id, key=key, last_counter=button.last_counter)
+        return open_uplink(heard.data, device=button.id, key=keys.key_of(button), last_counter=button.last_counter)
     except Rejected as rejected:
         return rejected
 
@@ -238,6 +242,38 @@ def _cancel_or_ask(conn: sa.Connection, uplink: Uplink, now: datetime) -> Effect
     raise AssertionError(f"{uplink.kind.word} asks for nothing")
 
 
+def _configure(
+    conn: sa.Connection,
+    fresh: Mapping[frames.Key, Fresh],
+    effects: Mapping[frames.Key, Effect],
+    buttons: Buttons,
+    limits: Limits,
+    now: datetime,
+) -> dict[frames.Key, Effect]:
+    """What an `alive` proves of its button's configuration, and its answer where one waits: see downlinks.model."""
+    alives = [
+        Alive(*key, reception.heard_at or now, reception.listens)
+        for key, (uplink, reception, _) in fresh.items()
+        if uplink.kind is Kind.ALIVE
+    ]
+    due = downlinks.due(conn, alives, now)
+    if not due:
+        return {}
+    answered = Counter(key[0] for key, one in effects.items() if one.answer and fresh[key].reception.listens)
+    told = []
+    for alive, one in due:
+        left = limits.downlinks_per_day - buttons[alive.button_id].downlinks - answered[alive.button_id]
+        if left > KEPT_FOR_PRESSES:
+            told.append((alive, one))
+    downlinks.sent(conn, told, now)
+    return {
+        (alive.button_id, alive.key_generation, alive.counter): Effect(
+            None, (Status.CONFIGURE, one.hours), f"told to say alive every {one.hours} h"
+        )
+        for alive, one in told
+    }
+
+
 def _answer(
     fresh: Mapping[frames.Key, Fresh],
     effects: Mapping[frames.Key, Effect],
@@ -251,12 +287,11 @@ def _answer(
     for key, effect in sorted(effects.items()):
         uplink, reception, _ = fresh[key]
         device = uplink.device
-        downlinks = sent.get(device, buttons[device].downlinks)
-        if effect.answer is None or not reception.listens or downlinks >= limits.downlinks_per_day:
+        downlinks_today = sent.get(device, buttons[device].downlinks)
+        if effect.answer is None or not reception.listens or downlinks_today >= limits.downlinks_per_day:
             continue
-        sent[device] = downlinks + 1
-        device_key = keys.device_key(device, uplink.key_generation)
-        answers[key] = seal_downlink(*effect.answer, answers=uplink, key=device_key)
+        sent[device] = downlinks_today + 1
+        answers[key] = seal_downlink(*effect.answer, answers=uplink, key=keys.key_of(buttons[device]))
     return answers
 
 

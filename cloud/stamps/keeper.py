@@ -162,7 +162,8 @@ class Keeper:
         now = database.now()
         with self._engine.begin() as conn:
             if not (self._lease.id and store.renew_lease(conn, self._lease.id, now + LEASE)):
-                self._lease.id = store.open_lease(conn, f"{socket.gethostname()}:{os.getpid()}", now + LEASE)
+                holder = f"{socket.gethostname()}:{os.getpid()}"
+                self._lease.id = store.open_lease(conn, holder, now + LEASE, self._vault.number)
                 self._lease.short = True
                 live.announce(conn)  # who mints makes ready for one more
             store.close_leases_before(conn, now)

@@ -57,6 +57,7 @@ stamp_leases = sa.Table(
     sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),  # random: never another's, ever
     sa.Column("holder", sa.Text, nullable=False),  # host and process id, for people
     sa.Column("until", Instant, nullable=False),
+    sa.Column("key_number", sa.Integer, nullable=False, server_default="1"),  # the newest master key that it knows
 )
 
 # Pickups that came when the pool was empty, and the state their stamp is to have. Nearly always without rows.
@@ -86,10 +87,17 @@ def put(conn: sa.Connection, sealed: Sequence[bytes], lease_id: int | None, now:
     return list(conn.scalars(stamps.insert().returning(stamps.c.id), rows))
 
 
-def open_lease(conn: sa.Connection, holder: str, until: datetime) -> int:
+def open_lease(conn: sa.Connection, holder: str, until: datetime, key_number: int = 1) -> int:
     lease_id = secrets.randbits(63)
-    conn.execute(stamp_leases.insert().values(id=lease_id, holder=holder, until=until))
+    conn.execute(stamp_leases.insert().values(id=lease_id, holder=holder, until=until, key_number=key_number))
     return lease_id
+
+
+def holders_without_key(conn: sa.Connection, key_number: int, now: datetime) -> list[str]:
+    """Who runs, with a lease in force, and has not read master key `key_number` yet: what is sealed under it, they
+    would take for damaged."""
+    query = sa.select(stamp_leases.c.holder).where(stamp_leases.c.until >= now, stamp_leases.c.key_number < key_number)
+    return list(conn.scalars(query.order_by(stamp_leases.c.holder)))
 
 
 def renew_lease(conn: sa.Connection, lease_id: int, until: datetime) -> bool:
@@ -268,7 +276,7 @@ def _end(conn: sa.Connection, vault: Vault, code: str, to: State, at: datetime, 
     """One compare-and-set: of several at once, one gets the row and the others None."""
     return conn.execute(
         stamps.update()
-        .where(stamps.c.sealed == vault.seal(code), _KEPT, stamps.c.state.in_(_origins(to)))
+        .where(stamps.c.sealed.in_(vault.seals(code)), _KEPT, stamps.c.state.in_(_origins(to)))
         .values(state=to, changed_at=at, **values)
         .returning(stamps)
     ).one_or_none()
@@ -280,7 +288,7 @@ def _origins(to: State) -> list[State]:
 
 def find(conn: sa.Connection, vault: Vault, code: str) -> Stamp | None:
     """Of the stamps that had this code, the one that has it still."""
-    return _one(conn, vault, sa.and_(stamps.c.sealed == vault.seal(code), _KEPT))
+    return _one(conn, vault, sa.and_(stamps.c.sealed.in_(vault.seals(code)), _KEPT))
 
 
 def of_pickup(conn: sa.Connection, vault: Vault, pickup_id: int) -> Stamp | None:

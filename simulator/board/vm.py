@@ -394,7 +394,7 @@ def _compiled(sources: Path) -> Path:
             str(new),
             str(source),
         ]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, env={}, capture_output=True, text=True)
         if done.returncode:
             raise BoardError(f"{source.name} does not compile: {done.stderr.strip()}")
         os.utime(new, ns=(source.stat().st_mtime_ns, source.stat().st_mtime_ns))

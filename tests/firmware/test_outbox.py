@@ -122,10 +122,25 @@ def test_configure_sets_the_period_and_is_kept(board: Board, cloud: Cloud):
     cloud.answers = [sealed_answer(2, 5, 168)]
     wake = board.wake()
     assert (wake.value("answer"), board.flash["hours"]) == ("configure 168", ["i32", 168])
-    board.let_pass(DAY_S)
-    wake = board.wake()
-    assert wake.value("uplink") != ""  # it was planned by the old period
-    assert abs(wake.trace[-1]["for_ms"] / 1000 - 7 * DAY_S) < 60
+    assert wake.trace[-1]["for_ms"] / 1000 == 60
+    cloud.heard()
+    board.let_pass(61)
+    proof = board.wake()  # ahead of its time, which tells the cloud that it has the period
+    assert opened_uplink(3, cloud.heard()) >> 21 == 2
+    assert proof.value("answer") == "none"  # presses keep the answers that are left of the day
+    assert abs(proof.trace[-1]["for_ms"] / 1000 - 7 * DAY_S) < 60
+
+
+def test_a_configuration_with_a_press_is_proven_too(board: Board, cloud: Cloud):
+    board.wake()
+    cloud.answers = [sealed_answer(2, 5, 12)]
+    pressed = board.wake(board.clicks())
+    assert (pressed.value("light"), pressed.trace[-1]["for_ms"]) == ("sent-not-confirmed", 60_000)
+    board.let_pass(61)
+    cloud.answers = []
+    cloud.heard()
+    board.wake()
+    assert opened_uplink(3, cloud.heard()) >> 21 == 2
 
 
 @pytest.mark.parametrize("hours", [0, 169, 65_535])

@@ -121,7 +121,7 @@ def test_who_is_in_the_fleet_is_not_new_and_who_is_not_must_be(engine):
 def test_a_revoked_button_is_given_nothing(engine):
     add(engine)
     with engine.begin() as conn:
-        fleet.revoke(conn, ID)
+        fleet.revoke(conn, ID, why="lost", by="staff anne", now=database.now())
     with pytest.raises(Failure, match="revoked"):
         registry(engine).wanted()
 

@@ -22,7 +22,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from cloud import database
 from cloud.fleet.model import format_id
-from cloud.ingest.keys import make_keys
 from tools.flash import cable, certificate, checks, firmware
 from tools.flash import settings as settings_of_board
 from tools.flash.cable import Cable
@@ -275,7 +274,7 @@ def command(
     if slip:
         giver = slip
     elif button is not None or new:
-        keys = make_keys(chosen.master_key)
+        keys = chosen.keys(make=True)
         engine = open_database(data_dir, database_url)
         giver = Registry(engine, keys, button, is_new=new, place=place)
     to_be = settings_of_board.gather(

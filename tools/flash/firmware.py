@@ -1,6 +1,7 @@
 """The firmware as a board holds it: main.py as source, its modules as bytecode. What differs is copied, no more."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cloud.secret import for_children
 from tools.flash.cable import PUT_MICROPYTHON, Cable
 from tools.terminal import Failure
 
@@ -53,7 +55,7 @@ def build() -> Firmware:
         for source in sorted((SOURCES / "lib").rglob("*.py")):
             name = source.relative_to(SOURCES / "lib")
             command = [str(compiler), "-s", str(name), "-o", str(bytecode), str(source)]
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run(command, capture_output=True, text=True, env=for_children(os.environ))
             if done.returncode:
                 raise Failure(f"{name} does not compile: {done.stderr.strip()}")
             files[f"/lib/{name.with_suffix('.mpy')}"] = bytecode.read_bytes()

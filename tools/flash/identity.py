@@ -22,8 +22,8 @@ from cloud import database
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import LAST_GENERATION, Button, Changed, Exists, KeysUsedUp, State, format_id, parse_id
 from cloud.ingest.keys import DEVICE_KEY_BYTES, Keys
-from cloud.secret import write_secret
-from tools.terminal import Failure
+from cloud.secret import replace_secret, write_secret
+from tools.terminal import Failure, check_all_know
 
 SECRET = ("key", "broker_password")  # on a slip until it is used
 ON_A_SLIP = "slip"  # for the board that the slip will be used for
@@ -151,24 +151,35 @@ class Registry:
         if button is None and not self._is_new:
             raise Failure(f"button {format_id(self._id)} is not in the fleet: add --new to take it in")
         if button is None:
-            return Wanted(self._id, 0, self._keys.device_key(self._id, 0), broker_password=self._password(0))
+            key = self._keys.device_key(self._id, 0, self._keys.number)
+            return Wanted(self._id, 0, key, broker_password=self._password(0, self._keys.number))
         if button.state is State.REVOKED:
-            raise Failure(f"button {format_id(self._id)} is revoked: make the board another one, with --new")
+            name = format_id(self._id)
+            raise Failure(
+                f"button {name} is revoked ({button.revoked_why or 'no reason noted'}): `domino button found {name}` "
+                "takes it back under its next key, or make the board another one, with --new"
+            )
         return self._wanted(button)
 
     def issue(self, found: Found, ticket: str) -> Wanted:
         beyond = found.generation if found.id == self._id and found.generation is not None else -1
         try:
             with self._engine.begin() as conn:
+                check_all_know(conn, self._keys)
+                newest = self._keys.number
                 if self._is_new:
                     # Its code is shown once the board is ready; until then there is one that nobody knows.
-                    code = new_claim_code()
-                    button = fleet.add(conn, id=self._id, place=self._place, claim_code=code, now=database.now())
+                    code, now = new_claim_code(), database.now()
+                    button = fleet.add(
+                        conn, id=self._id, place=self._place, claim_code=code, now=now, key_master=newest
+                    )
                 else:
                     button = fleet.find(conn, self._id)
                     if button is None:
                         raise Changed(f"button {format_id(self._id)} is gone")
-                return self._wanted(fleet.issue_key(conn, button, board=found.board, ticket=ticket, beyond=beyond))
+                return self._wanted(
+                    fleet.issue_key(conn, button, board=found.board, ticket=ticket, beyond=beyond, key_master=newest)
+                )
         except KeysUsedUp as error:
             raise Failure(f"{error}: `domino button revoke` it, and make the board another one, with --new") from None
         except (Changed, Exists) as error:
@@ -189,7 +200,7 @@ class Registry:
             return fleet.find(conn, self._id)
 
     def _wanted(self, button: Button) -> Wanted:
-        key = self._keys.device_key(button.id, button.key_generation)
+        key = self._keys.key_of(button)
         return Wanted(
             button.id,
             button.key_generation,
@@ -197,11 +208,11 @@ class Registry:
             button.key_board,
             button.key_ticket,
             button.last_counter,
-            broker_password=self._password(button.key_generation),
+            broker_password=self._password(button.key_generation, button.key_master),
         )
 
-    def _password(self, generation: int) -> str:
-        return self._keys.broker_password(format_id(self._id), generation)
+    def _password(self, generation: int, key_master: int) -> str:
+        return self._keys.broker_password(format_id(self._id), generation, key_master)
 
 
 def export_slip(
@@ -302,7 +313,4 @@ class Slip:
 
     def _write(self, changes: dict[str, Any]) -> None:
         self._told |= changes
-        new = self._path.with_name(self._path.name + ".new")
-        new.unlink(missing_ok=True)
-        write_secret(new, json.dumps(self._told, indent=2) + "\n")
-        new.replace(self._path)
+        replace_secret(self._path, json.dumps(self._told, indent=2) + "\n")

@@ -155,7 +155,7 @@ def deliver(board, memory, button, outbox, letters, is_watched):
             if letter.kind == "boot":
                 memory.boot_cause = 0
         memory.link_failures = memory.attempts = 0
-        return hear(board, radio, button, letters[-1], listens)
+        return hear(board, memory, radio, button, letters[-1], listens)
     except Exception as why:
         if not isinstance(why, link.Failed):
             sys.print_exception(why)
@@ -183,7 +183,7 @@ def radiate(radio, budget, outbox, letter, is_watched):
     return listens
 
 
-def hear(board, radio, button, letter, listens):
+def hear(board, memory, radio, button, letter, listens):
     """The answer to this letter. A downlink whose seal does not fit is no answer: keep listening."""
     status, argument = None, 0
     downlink = radio.listen() if listens else None
@@ -197,6 +197,7 @@ def hear(board, radio, button, letter, listens):
         say("answer", status or "none", argument if status else "")
     if status == "configure" and 1 <= argument <= 168:
         board.set_heartbeat_hours(argument)
+        memory.alive_at = board.now_s()  # one `alive` ahead of its time, which nothing else explains, is the proof
     return (status, argument) if status in light.ANSWERS else ("sent-not-confirmed", 0)
 
 

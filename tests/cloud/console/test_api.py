@@ -172,3 +172,51 @@ def test_the_openapi_document_tells_every_route_its_errors_and_its_answer(servic
             assert operation["security"]
             assert {"401", "403", "422"} <= set(operation["responses"])
             assert operation["description"]
+
+
+def test_a_script_configures_a_button_follows_it_and_takes_it_back(service: Service):
+    operator, viewer = service.script(Role.OPERATOR), service.script(Role.VIEWER)
+    service.press()
+
+    made = operator.post("/api/buttons/d1f3a7/downlinks", json={"heartbeat_hours": 48, "reason": "battery is low"})
+
+    assert made.status_code == 201
+    assert (made.json()["state"], made.json()["actor"], made.json()["sendings"]) == ("queued", "token script", 0)
+    told = viewer.get("/api/buttons/d1f3a7/downlinks").json()
+    assert (told["used_today"], told["per_day"], told["heartbeat_hours"]) == (1, 4, None)
+    assert [one["kind"] for one in told["answers"]] == ["pickup"]
+    assert told["configurations"] == [made.json()]
+    cancel = f"/api/buttons/d1f3a7/downlinks/{made.json()['id']}/cancel"
+    assert viewer.post(cancel).status_code == 403
+    assert operator.post(cancel).json()["state"] == "cancelled"
+    assert operator.post(cancel).status_code == 409
+    assert operator.post(cancel.replace("d1f3a7", "99")).status_code == 404
+    for new in ({}, {"heartbeat_hours": 0, "reason": "x"}, {"heartbeat_hours": 1, "reason": ""}):
+        assert operator.post("/api/buttons/d1f3a7/downlinks", json=new).status_code == 422
+    assert operator.post("/api/buttons/99/downlinks", json={"heartbeat_hours": 1, "reason": "x"}).status_code == 404
+    assert viewer.get("/api/buttons/99/downlinks").status_code == 404
+
+
+def test_a_script_reads_what_a_link_loses(service: Service):
+    for gap in (0, 2, 0):
+        service.press(kind="alive")
+        for _ in range(gap):
+            next(service.counters)
+
+    assert service.script().get("/api/buttons/d1f3a7/link").json()["expected"] >= 3
+    assert service.script().get("/api/buttons/99/link").status_code == 404
+
+
+def test_a_lost_button_is_revoked_and_found_again_over_the_api(service: Service):
+    operator, admin = service.script(Role.OPERATOR), service.script()
+
+    revoked = operator.post("/api/buttons/d1f3a7/revoke", json={"why": "stolen"}).json()
+
+    assert (revoked["state"], revoked["revoked_why"], revoked["revoked_by"]) == ("revoked", "stolen", "token script")
+    assert operator.post("/api/buttons/d1f3a7/found").status_code == 403
+    found = admin.post("/api/buttons/d1f3a7/found").json()
+    assert (found["state"], found["key_generation"], found["revoked_at"]) == ("active", 1, None)
+    assert admin.post("/api/buttons/d1f3a7/found").status_code == 409
+    assert admin.post("/api/buttons/99/found").status_code == 404
+    assert operator.post("/api/buttons/99/revoke", json={"why": "lost"}).status_code == 404
+    assert operator.post("/api/buttons/d1f3a7/revoke", json={"why": " "}).status_code == 422

@@ -204,3 +204,62 @@ def test_a_trace_id_leads_from_a_log_to_the_order_and_to_each_copy_of_its_messag
     assert [(frame["trace"], frame["pickup_id"]) for frame in told] == [(name, pressed.pickup_id)]
     assert service.script().get("/api/frames", params={"trace": name, "device": "00D1F3A7"}).status_code == 422
     assert service.script().get("/api/frames", params={"trace": "zz" * 16}).status_code == 422
+
+
+def test_a_button_is_configured_and_the_order_taken_back_on_its_page(service: Service):
+    browser = service.browser()
+    page = browser.get("/buttons/00D1F3A7").text
+    assert "None. The answer to a press" in page
+
+    form = {"csrf": csrf(page), "hours": "48", "reason": "battery <low>"}
+    done = browser.post("/buttons/d1f3a7/downlinks", data=form)
+
+    assert (done.status_code, done.headers["location"]) == (303, "/buttons/00D1F3A7")
+    page = browser.get("/buttons/00D1F3A7").text
+    assert "Heartbeat every 48 h: battery &lt;low&gt;" in page
+    assert "with the next heartbeat, until" in page
+    assert browser.post("/buttons/00D1F3A7/downlinks/1/cancel", data={"csrf": csrf(page)}).status_code == 303
+    assert "cancelled" in browser.get("/buttons/00D1F3A7").text
+    assert browser.post("/buttons/00D1F3A7/downlinks/1/cancel", data={"csrf": csrf(page)}).status_code == 409
+    assert browser.post("/buttons/00D1F3A7/downlinks", data=form | {"hours": "169"}).status_code == 422
+    assert browser.post("/buttons/zz/downlinks", data=form).status_code == 404
+    assert browser.post("/buttons/00D1F3A7/downlinks", data=form | {"csrf": "x"}).status_code == 403
+
+
+def test_a_buttons_page_tells_its_answers_its_budget_and_its_link(service: Service):
+    service.press()
+    for _ in range(3):
+        service.press(kind="ask")
+        next(service.counters)  # and its sequence number: heard by no station
+
+    page = service.browser().get("/buttons/00D1F3A7").text
+
+    assert "4 of 4 used today" in page
+    assert "To the press, under counter 1, order" in page
+    assert "To the question, under counter 2" in page
+    assert "missed" in page
+
+
+def test_a_lost_button_is_revoked_by_operators_and_taken_back_by_administrators(service: Service):
+    operator, admin, viewer = service.browser(), service.browser(Role.ADMIN), service.browser(Role.VIEWER)
+    page = operator.get("/buttons/00D1F3A7").text
+    assert "/revoke" in page
+    assert "/revoke" not in viewer.get("/buttons/00D1F3A7").text
+
+    form = {"csrf": csrf(page), "why": "fell into the river"}
+    assert operator.post("/buttons/00D1F3A7/revoke", data=form | {"why": " "}).status_code == 422
+    assert operator.post("/buttons/00D1F3A7/revoke", data=form).status_code == 303
+
+    page = operator.get("/buttons/00D1F3A7").text
+    assert "staff operator" in page
+    assert "fell into the river" in page
+    assert service.press().result == "revoked"
+    assert operator.post("/buttons/00D1F3A7/found", data={"csrf": csrf(page)}).status_code == 403
+    found = csrf(admin.get("/buttons/00D1F3A7").text)
+    assert admin.post("/buttons/00D1F3A7/found", data={"csrf": found}).status_code == 303
+    page = admin.get("/buttons/00D1F3A7").text
+    assert "fell into the river" not in page
+    assert "from master key 1" in page
+    assert admin.post("/buttons/00D1F3A7/found", data={"csrf": found}).status_code == 409
+    assert service.press().result == "wrong key generation"
+    assert operator.post("/buttons/99/revoke", data=form).status_code == 404

@@ -11,7 +11,7 @@ import cloud.tables  # noqa: F401  fills the metadata
 from cloud import database
 from cloud.accounts.store import accounts
 from cloud.fleet.claims import ALPHABET, LENGTH, claim_hash, new_claim_code
-from cloud.fleet.model import Button, Changed, Exists, KeysUsedUp, State, format_id, parse_id
+from cloud.fleet.model import Button, Changed, Exists, KeysUsedUp, State, WrongState, format_id, parse_id
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 CODE = "7K4F-2M9X-11AB"
@@ -118,11 +118,57 @@ def test_a_budget_counts_one_utc_day(conn):
 
 def test_a_button_can_be_revoked(conn):
     add(conn)
-    assert fleet.revoke(conn, 0x12AB34)
-    assert not fleet.revoke(conn, 0x99)
-    button = fleet.find(conn, 0x12AB34)
-    assert button is not None
-    assert button.state is State.REVOKED
+    assert fleet.revoke(conn, 0x12AB34, why=" lost  in the\nmove ", by="staff anne", now=NOW)
+    assert not fleet.revoke(conn, 0x99, why="lost", by="staff anne", now=NOW)
+    button = read(conn)
+    assert (button.state, button.revoked_why, button.revoked_by) == (State.REVOKED, "lost in the move", "staff anne")
+    assert button.revoked_at == NOW
+
+
+def test_the_first_reason_for_revoking_a_button_stays(conn):
+    add(conn)
+    fleet.revoke(conn, 0x12AB34, why="stolen", by="staff anne", now=NOW)
+    assert fleet.revoke(conn, 0x12AB34, why="lost", by="staff paul", now=NOW + timedelta(days=1))
+    assert (read(conn).revoked_why, read(conn).revoked_at) == ("stolen", NOW)
+    with pytest.raises(ValueError, match="1 to 200"):
+        fleet.revoke(conn, 0x12AB34, why=" ", by="staff paul", now=NOW)
+
+
+def test_a_button_that_was_found_again_comes_back_under_its_next_key(conn):
+    add(conn)
+    fleet.issue_key(conn, read(conn), board="a", ticket="t")
+    fleet.note(conn, heard(40), NOW)
+    with pytest.raises(WrongState, match="not revoked"):
+        fleet.restore(conn, 0x12AB34, key_master=2)
+    fleet.revoke(conn, 0x12AB34, why="lost", by="staff anne", now=NOW)
+    button = fleet.restore(conn, 0x12AB34, key_master=2)
+    assert (button.state, button.revoked_why, button.revoked_at) == (State.ACTIVE, None, None)
+    assert (button.key_generation, button.key_master, button.last_counter, button.key_board) == (1, 2, 0, None)
+    given = fleet.issue_key(conn, button, board="a", ticket="u", key_master=2)
+    assert given.key_generation == 1  # nobody has had it yet: no further one is spent
+
+
+def test_a_button_that_has_had_all_its_keys_cannot_be_found_again(conn):
+    add(conn)
+    for board in "abcd":
+        fleet.issue_key(conn, read(conn), board=board, ticket=board)
+    fleet.revoke(conn, 0x12AB34, why="lost", by="staff anne", now=NOW)
+    with pytest.raises(KeysUsedUp, match="all of its 4 keys"):
+        fleet.restore(conn, 0x12AB34, key_master=1)
+    assert read(conn).state is State.REVOKED
+
+
+def test_buttons_are_counted_by_the_master_key_that_theirs_comes_from(conn):
+    for id in (1, 2, 3):
+        add(conn, id, new_claim_code())
+    for id in (2, 3):
+        button = fleet.find(conn, id)
+        assert button is not None
+        fleet.issue_key(conn, button, board="a", ticket="t", key_master=2)
+    fleet.revoke(conn, 3, why="lost", by="staff anne", now=NOW)
+    assert fleet.count_by_master(conn) == {1: 1, 2: 1}
+    assert fleet.masters_beyond(conn, [1, 2]) is None
+    assert fleet.masters_beyond(conn, [2]) == 1
 
 
 def read(conn: sa.Connection) -> Button:

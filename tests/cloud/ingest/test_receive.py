@@ -16,7 +16,8 @@ import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.store import accounts
 from cloud.frames.model import Result
-from cloud.ingest.keys import Keys
+from cloud.ingest.downlink import Status, seal_downlink
+from cloud.ingest.keys import KeyFileError, Keys
 from cloud.ingest.receive import Limits, Message, Outcome, receive
 from cloud.ingest.uplink import WINDOW_BEHIND
 from cloud.pickups.model import State
@@ -239,7 +240,7 @@ def test_more_than_the_days_uplinks_is_refused_until_tomorrow(engine):
 
 def test_each_refusal_has_its_name_and_disturbs_no_other(engine):
     with engine.begin() as conn:
-        fleet.revoke(conn, OTHER)
+        fleet.revoke(conn, OTHER, why="lost", by="staff anne", now=NOW)
     bad_tag = bytearray(seal(device=DEVICE, key=KEYS.device_key(DEVICE, 0), counter=1))
     bad_tag[-1] ^= 1
     batch = {
@@ -306,3 +307,104 @@ def test_a_message_delivered_any_number_of_times_in_any_order_counts_once(data):
     assert ends[Result.ACCEPTED] == 4
     assert ends[Result.DUPLICATE] == len(copies) - 4
     assert ends[Result.MALFORMED] == len(noise)
+
+
+def last_counter(engine: sa.Engine, device: int = DEVICE) -> int:
+    with database.reading(engine) as conn:
+        button = fleet.find(conn, device)
+    assert button is not None
+    return button.last_counter
+
+
+def test_a_press_overtaken_across_65535_still_counts(engine):
+    assert [take(engine, press(n))[0].result for n in (65_534, 65_536, 65_535)] == [Result.ACCEPTED] * 3
+    assert last_counter(engine) == 65_536
+
+
+def test_a_button_that_was_unheard_for_a_year_at_the_full_daily_budget_is_understood(engine):
+    take(engine, press(5))
+    assert take(engine, press(5 + 366 * 140))[0].result is Result.ACCEPTED
+    assert last_counter(engine) == 5 + 366 * 140
+
+
+def test_a_jump_of_65536_is_taken_and_one_more_is_not(engine):
+    take(engine, press(5))
+    assert take(engine, press(5 + 65_537))[0].result is Result.BAD_SEAL
+    assert take(engine, press(5 + 65_536))[0].result is Result.ACCEPTED
+
+
+def test_a_button_with_a_new_key_counts_anew_and_what_was_captured_under_the_old_one_is_refused(engine):
+    captured = press(41)
+    take(engine, press(40))
+    with engine.begin() as conn:
+        button = fleet.find(conn, DEVICE)
+        assert button is not None
+        fleet.issue_key(conn, button, board="a", ticket="t")
+    assert take(engine, press(1, generation=1))[0].result is Result.ACCEPTED
+    refused = take(engine, captured)[0]
+    assert (refused.result, refused.reason) == (Result.WRONG_GENERATION, "key generation 0, the fleet has 1")
+    assert take(engine, press(40, generation=1))[0].result is Result.ACCEPTED  # the same number, another message
+    assert last_counter(engine) == 40
+
+
+def test_a_button_under_a_newer_master_key_is_understood_and_answered_under_that(engine):
+    newer = KEYS.with_new()
+    with engine.begin() as conn:
+        button = fleet.find(conn, DEVICE)
+        assert button is not None
+        fleet.issue_key(conn, button, board="a", ticket="t", beyond=0, key_master=2)
+    key = newer.device_key(DEVICE, 1, 2)
+    moved = message(DEVICE, callback(DEVICE, seal(device=DEVICE, key=key, counter=1, generation=1)))
+    with engine.begin() as conn:
+        heard = [moved, press(1, OTHER)]
+        outcomes = receive(conn, heard, keys=newer, limits=Limits(), lease=lease_of(conn), now=NOW)
+    assert [outcome.result for outcome in outcomes] == [Result.ACCEPTED, Result.ACCEPTED]
+    assert outcomes[0].uplink is not None
+    assert outcomes[0].downlink == seal_downlink(Status.ACCEPTED, 0, answers=outcomes[0].uplink, key=key)
+
+
+def test_a_master_key_that_is_not_here_refuses_no_press_but_keeps_it_with_the_broker(engine):
+    """Raised, so that the message is not acknowledged: a process that was started too early must lose nothing."""
+    with engine.begin() as conn:
+        button = fleet.find(conn, DEVICE)
+        assert button is not None
+        fleet.issue_key(conn, button, board="a", ticket="t", key_master=2)
+    with pytest.raises(KeyFileError, match="master key 2"):
+        take(engine, press(1))
+    assert log(engine) == []
+
+
+@given(st.binary(min_size=12, max_size=12) | st.tuples(st.integers(1, 200_000), st.integers(0, 95)))
+def test_what_does_not_open_moves_no_state_whatever_counter_it_claims(forged):
+    """Noise of an uplink's size, and true uplinks of any counter with one bit flipped."""
+    engine = make_engine()
+    take(engine, press(60_000))
+    if isinstance(forged, tuple):
+        counter, bit = forged
+        data = bytearray(seal(device=DEVICE, key=KEYS.device_key(DEVICE, 0), counter=counter))
+        data[bit // 8] ^= 0x80 >> bit % 8
+        forged = bytes(data)
+    with database.reading(engine) as conn:
+        before = conn.execute(sa.select(fleet.buttons).where(fleet.buttons.c.id == DEVICE)).one()
+    outcome = take(engine, message(DEVICE, callback(DEVICE, forged)), now=NOW + timedelta(hours=1))[0]
+    with database.reading(engine) as conn:
+        after = conn.execute(sa.select(fleet.buttons).where(fleet.buttons.c.id == DEVICE)).one()
+    assert outcome.result in (Result.MALFORMED, Result.BAD_SEAL, Result.WRONG_GENERATION)
+    assert tuple(before) == tuple(after)
+    assert take(engine, press(60_001))[0].result is Result.ACCEPTED
+
+
+def test_what_a_link_loses_is_read_from_the_log(engine):
+    for counter, seq in ((1, 10), (2, 11), (3, 14)):
+        at = NOW + timedelta(minutes=counter)
+        data = seal(device=DEVICE, key=KEYS.device_key(DEVICE, 0), counter=counter, kind="alive")
+        heard = message(DEVICE, callback(DEVICE, data, seq=seq, time=int(at.timestamp())))
+        take(engine, heard, heard, now=at)
+    forged = message(DEVICE, callback(DEVICE, bytes(12), seq=400))
+    take(engine, forged, now=NOW + timedelta(minutes=4))
+    with database.reading(engine) as conn:
+        loss = frames.link_loss(conn, DEVICE)
+        sampled = frames.sampled_loss(conn)
+        assert frames.link_loss(conn, OTHER).expected == 0
+    assert (loss.expected, loss.missed, loss.since) == (5, 2, NOW + timedelta(minutes=1))
+    assert sampled == loss

@@ -4,6 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from cloud import database
+from cloud.fleet import store as fleet
 from cloud.pickups import store as pickups
 from cloud.pickups.model import State
 from cloud.stamps import store as stamps
@@ -181,3 +182,27 @@ def test_every_state_has_its_page_in_both_languages(site: Site, claire: TestClie
                 assert page.status_code == 200
                 assert f'<html lang="{lang}">' in page.text
                 assert not re.search(r">\s*[a-z_]+\.[a-z]", page.text), (state, path)
+
+
+def test_a_customer_reports_their_own_button_lost_and_nobody_elses(site: Site, claire: TestClient, pickup: int):
+    site.button(0x0012AB34, site.account("paul@example.org"), "2222-2222-2222")
+    page = claire.get("/my").text
+    assert "/my/buttons/00D1F3A7/lost" in page
+    assert "Report the button lost?" in claire.get("/my/buttons/00D1F3A7/lost").text
+
+    for other in ("0012AB34", "00000099", "zz"):
+        assert claire.get(f"/my/buttons/{other}/lost").status_code == 404
+        assert _post(claire, f"/my/buttons/{other}/lost")[0] == 404
+    assert claire.post("/my/buttons/00D1F3A7/lost", data={"csrf": "x"}).status_code == 403
+    assert _post(claire, "/my/buttons/00D1F3A7/lost")[0] == 303
+
+    page = claire.get("/my").text
+    assert "out of service" in page
+    assert "/my/buttons/00D1F3A7/lost" not in page
+    with database.reading(site.engine) as conn:
+        mine, pauls = fleet.find(conn, 0x00D1F3A7), fleet.find(conn, 0x0012AB34)
+    assert mine is not None
+    assert pauls is not None
+    assert (mine.state, mine.revoked_by, mine.revoked_why) == ("revoked", "customer claire@example.org", "lost")
+    assert pauls.state == "active"
+    assert _state(site, pickup) is State.REQUESTED
