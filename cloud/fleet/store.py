@@ -76,8 +76,9 @@ def add(
             key_master=key_master,
         )
         .on_conflict_do_nothing(index_elements=["id"])
+        .returning(buttons.c.id)  # psycopg counts no rows of an INSERT
     )
-    if not added.rowcount:
+    if added.first() is None:
         raise Exists(f"button {format_id(id)} is in the fleet already")
     return _found(conn, id)
 
