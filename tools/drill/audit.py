@@ -66,6 +66,10 @@ class Database:
     def last_frame(self) -> int | None:
         return self._number("SELECT max(id) FROM frames")
 
+    def days(self) -> int:
+        """How many different days the log's messages were received on."""
+        return self._number("SELECT count(DISTINCT received_at / 86400000) FROM frames") or 0
+
     def count_waiting(self) -> int | None:
         """Orders without their stamp."""
         return self._number("SELECT count(*) FROM stamp_waits")

@@ -21,7 +21,7 @@ from tools.drill.witness import Notes, Witness, read_notes
 
 TICK_S = 0.1
 GIVE_UP_S = 180.0  # without any progress; only ever waited out by what is broken
-SETTLE_S = 25.0  # without progress while presses are missing: longer than any retry of worker or broker
+SETTLE_S, SHORT_SETTLE_S = 25.0, 8.0  # without progress while presses are missing: longer than any retry
 SHORT_ACK_WAIT_S = 1.0  # of nats-server: five is right for a service, and long for a test
 CALM_S, SHORT_CALM_S = 6.0, 0.5  # in the end without a new message: longer than a broker waits to repeat one
 
@@ -160,6 +160,22 @@ class Scene:
         before = self.kept
         self._wait(lambda: self.kept > before, "a press to be taken in again")
 
+    def wait_flowing(self) -> None:
+        """Until acknowledgements come and presses are taken in again; at once where none is left."""
+        assert self.witness
+        witness, kept, acknowledged = self.witness, self.kept, self.witness.acknowledged
+
+        def flows() -> bool:
+            sent = witness.acknowledged > acknowledged or witness.acknowledged == self.presses
+            return sent and (self.kept > kept or self.kept >= witness.acknowledged)
+
+        self._wait(flows, "presses to come in again")
+
+    def wait_senders(self) -> None:
+        """Until every press is acknowledged."""
+        for sender in self.senders:
+            self._wait(lambda sender=sender: not sender.is_alive(), "the last press to be acknowledged")
+
     def pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         self._wait(lambda: time.monotonic() >= until, "")
@@ -212,10 +228,10 @@ class Scene:
             kept = self.system.audit.count_accepted()
             now = time.monotonic()
             assert self.witness
+            self._longest_pause_s = max(self._longest_pause_s, now - progressed)
             if (kept is not None and kept > self.kept) or self.kept >= self.witness.acknowledged:
                 progressed = now
-            self.kept = kept if kept is not None else self.kept
-            self._longest_pause_s = max(self._longest_pause_s, now - progressed)
+            self.kept = self.kept if kept is None else kept
             self._ended.wait(max(TICK_S, 5 * (now - asked)))
 
     def _watch_health(self) -> None:
@@ -261,7 +277,7 @@ class Scene:
 
     def settle(self) -> None:
         """Until all that was acknowledged is in the database with its stamp and no message comes any more."""
-        calm_s = SHORT_CALM_S if self.short else CALM_S
+        calm_s, settle_s = (SHORT_CALM_S, SHORT_SETTLE_S) if self.short else (CALM_S, SETTLE_S)
         state, since = None, time.monotonic()
         while True:
             for said in self.system.mend():
@@ -272,7 +288,7 @@ class Scene:
             complete = waiting == 0 and kept is not None and kept >= self.witness.acknowledged
             if (frame, waiting, kept) != state:
                 state, since = (frame, waiting, kept), time.monotonic()
-            if time.monotonic() - since > (calm_s if complete else SETTLE_S):
+            if time.monotonic() - since > (calm_s if complete else settle_s):
                 return
             self._show("waits until all is calm")
             time.sleep(TICK_S)
@@ -337,8 +353,7 @@ def _play(scene: Scene) -> str | None:
     """Let it happen, wait for everybody; gives what got stuck."""
     try:
         scene.drill.happens(scene)
-        for sender in scene.senders:
-            scene._wait(lambda sender=sender: not sender.is_alive(), "the last press to be acknowledged")
+        scene.wait_senders()
         scene.settle()
         scene.wait_health("well")
     except Stuck as stuck:
