@@ -20,7 +20,7 @@ from tools.drill.system import BROKER, DATABASE, GENERATOR, WORKER, Layout, Syst
 from tools.drill.witness import Notes, Witness, read_notes
 
 TICK_S = 0.1
-GIVE_UP_S = 180.0  # without any progress; only ever waited out by what is broken
+GIVE_UP_S = 60.0  # without any progress; only ever waited out by what is broken
 SETTLE_S, SHORT_SETTLE_S = 25.0, 8.0  # without progress while presses are missing: longer than any retry
 SHORT_ACK_WAIT_S = 1.0  # of nats-server: five is right for a service, and long for a test
 CALM_S, SHORT_CALM_S = 6.0, 0.5  # in the end without a new message: longer than a broker waits to repeat one
