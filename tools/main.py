@@ -9,6 +9,7 @@ from cloud import database
 from cloud.ingest.keys import KeyFileError
 from simulator.board.vm import BoardError
 from tools import accounts, board, broker, buttons, demo, frames, ingest, keys, serve, stamps, tokens, uplinks
+from tools.drill import command as drill
 from tools.flash import command as flash
 from tools.terminal import Failure
 
@@ -25,6 +26,7 @@ app.command("ingest")(ingest.command)
 app.command("demo")(demo.command)
 app.command("migrate")(serve.migrate)
 app.command("flash")(flash.command)
+app.command("drill")(drill.command)
 app.add_typer(buttons.app, name="button")
 app.add_typer(board.app, name="board")
 app.add_typer(broker.app, name="broker")

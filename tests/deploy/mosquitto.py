@@ -21,7 +21,7 @@ ACCOUNTS = Path("/etc/mosquitto/domino")  # as the file says
 FROM, TO = (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) for year in (2000, 2049))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Secured(Broker):
     """`port` is the services', without TLS."""
 
@@ -47,7 +47,7 @@ def mosquitto(folder: Path, accounts: Path) -> Iterator[Secured]:
         return all(opens(port) for port in (plain, tls))
 
     with started("mosquitto", [binary, "-c", str(conf)], folder / "log", is_open) as process:
-        yield Secured(process, plain, tls, ca)
+        yield Secured(process, plain, tls_port=tls, ca=ca)
 
 
 def listener(port: str, plain: int, tls: int) -> str:

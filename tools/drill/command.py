@@ -1,0 +1,109 @@
+"""`domino drill`: break the system on purpose and count what came of every press."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tools.drill.drills import DRILLS
+from tools.drill.scene import Chosen, Drill, Report, run
+from tools.drill.system import missing
+from tools.terminal import AsJson, Failure, console, print_json
+
+BUILD = Path("build") / "drills"
+LIST = "list"
+
+
+def command(
+    name: Annotated[str, typer.Argument(help="Which: `domino drill list` names them all.")],
+    presses: Annotated[
+        int | None, typer.Option(min=10, help="How many presses; each drill has its own default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the load and of when things happen.")] = 1,
+    database: Annotated[str | None, typer.Option(help="sqlite or postgresql.")] = None,
+    broker: Annotated[str | None, typer.Option(help="nats, mosquitto or cluster.")] = None,
+    short: Annotated[bool, typer.Option("--short", help="The few seconds that the tests run.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Break the system on purpose, count what came of every press, and give the verdict (exit code 1: it failed)."""
+    if name == LIST:
+        _list(as_json)
+        return
+    drill = DRILLS.get(name)
+    if drill is None:
+        raise Failure(f"no drill {name!r}; there are: {', '.join(DRILLS)}", 2)
+    report = perform(drill, choose(drill, database, broker, presses, seed, short), quiet=as_json)
+    if as_json:
+        print(report.as_json())
+    else:
+        show(report)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def choose(
+    drill: Drill,
+    database: str | None = None,
+    broker: str | None = None,
+    presses: int | None = None,
+    seed: int = 1,
+    short: bool = False,
+) -> Chosen:
+    """What was asked for, filled up with the drill's own; a `Failure` for what it does not know."""
+    for asked, known, what in ((database, drill.databases, "database"), (broker, drill.brokers, "broker")):
+        if asked is not None and asked not in known:
+            raise Failure(f"{drill.name} knows no {what} {asked!r}, but {', '.join(known)}", 2)
+    count = presses or (drill.short if short else drill.presses)
+    return Chosen(database or drill.databases[0], broker or drill.brokers[0], count, seed, short)
+
+
+def perform(drill: Drill, chosen: Chosen, *, build: Path = BUILD, quiet: bool = True) -> Report:
+    """Run it and leave the report under `build`; a `Failure` where this machine lacks something."""
+    needs = [*drill.needs]
+    needs += ["mosquitto"] if chosen.broker == "mosquitto" else []
+    if lacks := missing(needs):
+        raise Failure(f"{drill.name} needs {', '.join(lacks)}: make setup-test, and run it as root where it says root")
+    build.mkdir(parents=True, exist_ok=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} taken in"))
+    bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=quiet)
+    with tempfile.TemporaryDirectory(prefix=f"{drill.name}-", dir=build) as folder, bar:
+        task = bar.add_task(drill.name, total=None)
+
+        def progress(what: str, kept: int, of: int) -> None:
+            bar.update(task, description=f"{drill.name}: {what}" if what else drill.name, completed=kept, total=of)
+
+        report = run(drill, chosen, Path(folder), progress)
+    name = "-".join((drill.name, chosen.database, chosen.broker, *(["short"] if chosen.short else [])))
+    (build / f"{name}.json").write_text(report.as_json() + "\n")
+    return report
+
+
+def show(report: Report) -> None:
+    console.print(f"[bold]{report.drill}[/]: {report.what}, {report.chosen.database}, {report.chosen.broker}")
+    for at, text in report.happened:
+        console.print(f"  [dim]{at:7.2f} s[/]  {escape(text)}", soft_wrap=True)
+    for name, value in report.figures.items():
+        console.print(f"  {escape(name)}: {value}", soft_wrap=True)
+    console.print(f"  results: {', '.join(f'{count} {result}' for result, count in sorted(report.results.items()))}")
+    for line in report.verdict:
+        console.print(escape(line), soft_wrap=True)
+    console.print("[bold green]passed[/]" if report.passed else "[bold red]FAILED[/]", f"in {report.seconds} s")
+
+
+def _list(as_json: bool) -> None:
+    if as_json:
+        print_json(
+            [
+                {"name": d.name, "what": d.what, "databases": d.databases, "brokers": d.brokers, "needs": d.needs}
+                for d in DRILLS.values()
+            ]
+        )
+        return
+    table = Table("drill", "what happens", "databases", "brokers", "needs", box=None, header_style="bold")
+    for drill in DRILLS.values():
+        table.add_row(drill.name, drill.what, " ".join(drill.databases), " ".join(drill.brokers), " ".join(drill.needs))
+    console.print(table)
