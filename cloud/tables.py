@@ -3,6 +3,7 @@
 import cloud.accounts.store
 import cloud.appeals.store
 import cloud.fleet.store
+import cloud.frames.keeping
 import cloud.frames.store
 import cloud.pickups.store
 import cloud.stamps.ledger

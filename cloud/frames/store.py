@@ -11,15 +11,21 @@ from cloud.database import BigId, Instant, insert, metadata
 from cloud.fleet.store import buttons
 from cloud.frames.model import Copy, Frame, Result
 
-# Append-only: the raw truth. Its id is the live pages' event id.
+# Append-only: the raw truth, and the database holds it so (frames.keeping). Its id is the live pages' event id.
 frames = sa.Table(
     "frames",
     metadata,
     sa.Column("id", BigId, primary_key=True),
     sa.Column("received_at", Instant, nullable=False, index=True),
     sa.Column("carrier", sa.Text, nullable=False),  # mqtt, http, air
-    sa.Column("raw", sa.LargeBinary, nullable=False),  # the message as it came, cut at RAW_LIMIT bytes
+    sa.Column("raw", sa.LargeBinary, nullable=False),  # the message as it came; cut at RAW_LIMIT bytes if not accepted
     sa.Column("raw_size", sa.Integer, nullable=False),  # its whole size in bytes
+    # What else it takes to take it in again: the device that its topic named, as it came; the callbacks' field map.
+    sa.Column("topic", sa.Text),  # none: it came without one
+    sa.Column("renamed", sa.JSON(none_as_null=True)),  # none: the usual names
+    # Of the first message of a batch, the limits that it was taken in under; none: the batch before goes on.
+    sa.Column("uplinks_per_day", sa.Integer),
+    sa.Column("downlinks_per_day", sa.Integer),
     sa.Column("result", sa.Text, nullable=False),  # frames.model.Result
     sa.Column("reason", sa.Text, nullable=False, server_default=""),  # why, in words; empty when accepted
     # What the network said of it, as far as it could be read.
@@ -60,7 +66,9 @@ uplinks = sa.Table(
 )
 
 
-RAW_LIMIT = 4096  # bytes kept of a message: ten times the longest callback; the rest of a flood is only counted
+# Bytes kept of a message that is not accepted: ten times the longest callback; the rest of a flood is only counted.
+# One that is accepted was sealed by a button, and is kept whole.
+RAW_LIMIT = 4096
 
 _READ = (
     sa.select(

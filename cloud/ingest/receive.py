@@ -5,7 +5,7 @@ When that is committed the messages may be acknowledged and the answers sent, ne
 named result that is stored; what is wrong with one disturbs no other.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -46,6 +46,10 @@ class Limits:
     downlinks_per_day: int = 4
 
 
+# As `open_uplink`, which it is but where history is decoded anew.
+Decoder = Callable[..., Uplink]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a message ended. `downlink` is to be sent to `reception.device` once the batch is committed."""
@@ -68,15 +72,24 @@ class Effect:
 
 
 def receive(
-    conn: sa.Connection, batch: Sequence[Message], *, keys: Keys, limits: Limits, lease: Lease, now: datetime
+    conn: sa.Connection,
+    batch: Sequence[Message],
+    *,
+    keys: Keys,
+    limits: Limits,
+    lease: Lease,
+    now: datetime,
+    decode: Decoder = open_uplink,
+    answered: Mapping[frames.Key, bytes] | None = None,
 ) -> list[Outcome]:
     """Take in a batch; gives one outcome a message, in order. Raises only for a bug or a broken database.
 
     Stamps are taken from `lease`; an order that comes when it is empty is stamped later, and nobody waits for it here.
+    In a replay of the log `answered` are the answers that were given then: no others may ever be sealed in their place.
     """
     heard = [_read(message) for message in batch]
     buttons = {b.id: b for b in fleet.find_many(conn, {h.device for h in heard if isinstance(h, Reception)})}
-    opened = [_open(h, buttons, keys) for h in heard]
+    opened = [_open(h, buttons, keys, decode) for h in heard]
 
     budgets = fleet.budgets(conn, buttons, now.date())
     earlier = frames.claimed(conn, {_key(o) for o in opened if isinstance(o, Uplink)})
@@ -84,13 +97,18 @@ def receive(
     fresh = _claim(conn, heard, opened, earlier, now)  # from here on a message counts once, whatever comes again
 
     effects = _order(conn, fresh, buttons, lease, now)
-    answers = _answer(fresh, effects, budgets, limits, keys)
+    if answered is None:
+        answers = _answer(fresh, effects, budgets, limits, keys)
+    else:
+        answers = {key: answered[key] for key in fresh if key in answered}
     frames.conclude(conn, {key: (effects[key].pickup_id, answers.get(key)) for key in fresh})
     fleet.note(conn, _remember(fresh, answers), now)
 
     taken = frames.claimed(conn, {_key(o) for o in opened if isinstance(o, Uplink)})
     outcomes = [_end(place, heard[place], opened[place], fresh, taken, effects, now) for place in range(len(batch))]
-    frames.append(conn, [_row(*one, now) for one in zip(batch, outcomes, strict=True)])
+    rows = [_row(*one, now) for one in zip(batch, outcomes, strict=True)]
+    rows[0] |= asdict(limits)  # where a batch begins, and under which limits: a replay takes the same in at once
+    frames.append(conn, rows)
     return outcomes
 
 
@@ -101,7 +119,9 @@ def _read(message: Message) -> Reception | Rejected:
         return rejected
 
 
-def _open(heard: Reception | Rejected, buttons: dict[int, Button], keys: Keys) -> Uplink | Rejected:
+def _open(
+    heard: Reception | Rejected, buttons: dict[int, Button], keys: Keys, decode: Decoder
+) -> Uplink | Rejected:
     if isinstance(heard, Rejected):
         return heard
     try:
@@ -115,7 +135,7 @@ def _open(heard: Reception | Rejected, buttons: dict[int, Button], keys: Keys) -
             said = f"key generation {header.key_generation}, the fleet has {button.key_generation}"
             return Rejected(Result.WRONG_GENERATION, said)
         key = keys.device_key(button.id, button.key_generation)
-        return open_uplink(heard.data, device=button.id, key=key, last_counter=button.last_counter)
+        return decode(heard.data, device=button.id, key=key, last_counter=button.last_counter)
     except Rejected as rejected:
         return rejected
 
@@ -311,11 +331,16 @@ def _end(
 def _row(message: Message, outcome: Outcome, now: datetime) -> dict[str, object]:
     """The message's line in the log."""
     reception, uplink = outcome.reception, outcome.uplink
+    is_accepted = outcome.result is Result.ACCEPTED
     return {
         "received_at": now,
         "carrier": message.carrier,
-        "raw": message.payload[: frames.RAW_LIMIT],
+        "raw": message.payload if is_accepted else message.payload[: frames.RAW_LIMIT],
         "raw_size": len(message.payload),
+        "topic": message.device,
+        "renamed": dict(message.renamed) or None,
+        "uplinks_per_day": None,
+        "downlinks_per_day": None,
         "result": outcome.result,
         "reason": outcome.reason,
         "device": reception.device if reception else _claimed_device(message),
