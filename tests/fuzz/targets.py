@@ -161,6 +161,8 @@ def _stamp(data: bytes) -> None:
 def _address(data: bytes) -> None:
     """Six typed lines; one that is accepted is accepted again as it stands."""
     lines = _text(data).split("\n")
+    if data[:1] != b"\n":
+        lines = (lines + [""] * 6)[:6]  # else hardly anything would have six
     try:
         address = Address.of(lines)
     except AddressError as error:
@@ -181,22 +183,29 @@ def _place(data: bytes) -> None:
 
 
 def _settings(data: bytes) -> None:
-    """Settings as JSON by name; whatever is wrong with them, a secret is not told."""
+    """Settings by name as TOML and the environment give them; whatever is wrong with them, a secret is not told.
+
+    Each line is the number of a setting, as a byte, and its value, JSON or plain text.
+    """
+    names = sorted(set(Settings.model_fields) - {"data_dir"})
+    given: dict[str, object] = {}
+    for line in data.split(b"\n")[:4]:
+        text = _text(line[1:])
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text
+        if line:
+            given[names[line[0] % len(names)]] = value
+    given |= {"callback_secret": SECRET, "database_url": SECRET}
     try:
-        given = json.loads(data)
-    except (ValueError, RecursionError):
-        return
-    if not isinstance(given, dict):
-        return
-    given = {str(name): value for name, value in given.items()}
-    given["database_url"] = SECRET
-    given["callback_secret"] = SECRET
-    try:
-        with_these = Settings(**given)
+        chosen = Settings(**given)  # pyright: ignore[reportArgumentType]  pydantic checks them
     except (pydantic.ValidationError, ValueError) as error:
         assert SECRET not in str(error)
         return
-    assert SECRET not in repr(with_these)
+    assert SECRET not in repr(chosen)
+    assert chosen.host
+    assert not set(chosen.callback_fields) - set(FIELDS)
 
 
 class _Sink:
@@ -352,7 +361,6 @@ def _seeds() -> dict[str, list[bytes]]:
     down = downlink.encode(bytes(range(8)), device_id=DEVICE, seq=7, key=NETWORK_KEY)
     answer = json.dumps({"device": "0012AB34", "downlinkData": "0011223344556677"}).encode()
     address = "Mme Claire Morvan\n\n\n12 rue de l'Église\n\n35400 Saint-Malo"
-    usual = {name: Settings.model_fields[name].default for name in ("http_port", "stamp_pool", "log_format", "host")}
     return {
         "callback": [b"\0" + told[0], b"\x08" + told[1], b"\0" + form, b"\1" + renamed],
         "batch": [b"[" + b",".join(told) + b"]", b"\n".join(told), form, form + b"\n" + form, told[0]],
@@ -362,7 +370,11 @@ def _seeds() -> dict[str, list[bytes]]:
         "stamp": [b"7K 4F 2M 9X", b"CD 0060 4127 2 FR", b"7K4F2M9XCD006041272FR", b"oisz-oisz"],
         "address": [address.encode()],
         "place": [b"35 Rennes PIC", "Saint-Étienne".encode()],
-        "settings": [json.dumps(usual).encode(), json.dumps({"callback_fields": dict.fromkeys(FIELDS, "x")}).encode()],
+        "settings": [
+            bytes([number]) + value
+            for number in range(len(Settings.model_fields) - 1)
+            for value in (b"8710", b"mqtt://user:pw@host:1883", b'{"device": "id"}', b'["185.110.96.0/22"]', b"json")
+        ],
         "modem": [b"\0AT\rAT$I=10\rAT$SF=00112233,1\r\0" + down, b"\x04AT$SB=1\r\0" + down, b"\0AT$P=1\r\0"],
         "air": [b"\4" + sealed[0], b"\5" + b"".join(up), b"\6" + answer, b"\x000012AB34/" + sealed[1]],
         "frame": [*up, down, *uplink.encode(uplink.Uplink(DEVICE, 8, True), NETWORK_KEY)],
