@@ -16,8 +16,7 @@ import cloud.fleet.store as fleet
 import cloud.frames.store as frames
 import cloud.pickups.store as pickups
 import cloud.stamps.store as stamps
-from cloud.fleet.model import Button
-from cloud.fleet.model import State as ButtonState
+from cloud.fleet.model import State
 from cloud.frames.model import Result
 from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Decoder, Limits, Message, Outcome, receive
@@ -34,7 +33,7 @@ BEFORE_ALL = datetime(1969, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)  # so that 
 # Told of each frame and what became of it now; None: it was there already.
 Look = Callable[[RawFrame, Outcome | None], object]
 # The button as it was known when the log begins; for those that the database does not have.
-Known = Callable[[int], Button | None]
+Known = Callable[[int], fleet.Standing | None]
 
 
 class Gap(ValueError):
@@ -156,7 +155,7 @@ class _Player:
     def _follow(self, conn: sa.Connection, batch: Sequence[RawFrame], now: datetime) -> None:
         """Bring the fleet to what the log proves: an accepted message was sealed by a button with this very key."""
         named = {one.device for one in batch if one.device is not None}
-        buttons = {button.id: button for button in fleet.find_many(conn, named)}
+        buttons = fleet.standings(conn, named, now.date())
         first: dict[tuple[int | None, int | None], int] = {}
         for frame in batch:
             if frame.result == Result.ACCEPTED and frame.counter is not None:
@@ -173,13 +172,13 @@ class _Player:
                 counter = first[frame.device, generation] - 1  # before all of this batch, whatever their order
             elif button is None and (then := self._known(frame.device)) is not None:
                 generation, counter = then.key_generation, then.last_counter
-            elif frame.result == Result.REVOKED and button is not None and button.state is not ButtonState.REVOKED:
+            elif frame.result == Result.REVOKED and button is not None and button.state != State.REVOKED:
                 fleet.revoke(conn, frame.device)
                 continue
             else:
                 continue
             fleet.follow(conn, frame.device, generation=generation, last_counter=counter, now=now)
-            [buttons[frame.device]] = fleet.find_many(conn, [frame.device])
+            buttons |= fleet.standings(conn, [frame.device], now.date())
             self._done.followed += 1
 
     def _numbers(self, conn: sa.Connection, batch: Sequence[RawFrame]) -> dict[int, int]:
@@ -193,7 +192,7 @@ class _Player:
         made -= _existing(conn, made)
         next_ = pickups.next_number(conn)
         # PostgreSQL uses a number up for a press that joins, too.
-        joins = conn.dialect.name == "postgresql" and len({one.pickup_id for one in ordered}) > len(made)
+        joins = conn.dialect.name == "postgresql" and len(ordered) > len(made)
         if not joins and made == set(range(next_, next_ + len(made))):
             return {}
         others = {one.device for one in batch if one.result == Result.ACCEPTED and not _ordered(one)}
@@ -287,5 +286,3 @@ def span(entries: Iterable[Entry], since: datetime | None, until: datetime | Non
         at = {RawFrame: "received_at", Move: "at", StampMove: "changed_at"}[type(entry)]
         if (since is None or getattr(entry, at) >= since) and (until is None or getattr(entry, at) < until):
             yield entry
-
-

@@ -185,5 +185,3 @@ def state_of(engine: sa.Engine, *tables: str, without: Iterable[str] = ()) -> di
                 query = query.where(table.c.pickup_id.is_not(None))
             said[name] = sorted((tuple(row) for row in conn.execute(query)), key=repr)
     return said
-
-

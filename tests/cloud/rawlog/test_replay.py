@@ -111,13 +111,16 @@ def some_days(service: Service) -> None:
     pressed, _ = service.take(service.message(one, parcels=2), service.message(other))
     service.now += timedelta(minutes=5)
     service.confirm(pressed.pickup_id or 0)
+    service.now += timedelta(seconds=1)
     _, open_one = service.take(service.message(one), service.message(last))
     service.mint()
     service.now += timedelta(days=1)
     service.redeem()
     service.take(service.message(other, "cancel"), service.message(last, "ask"))
     service.take(service.message(other), service.message(one))
+    service.now += timedelta(seconds=1)
     service.cancel(open_one.pickup_id or 0)
+    service.now += timedelta(seconds=1)
     service.take(*service.sent[:2])
 
 
@@ -206,7 +209,8 @@ def test_a_button_that_was_revoked_or_given_a_new_key_after_the_copy_is_so_again
     assert results == [Result.REVOKED, Result.ACCEPTED, Result.WRONG_GENERATION]
     assert play(copy, service).is_the_same
     with database.reading(copy) as conn:
-        found = {button.id: (button.state, button.key_generation) for button in fleet.find_many(conn, BUTTONS)}
+        day = service.now.date()
+        found = {id: (one.state, one.key_generation) for id, one in fleet.standings(conn, BUTTONS, day).items()}
     assert found[lost] == ("revoked", 0)
     assert found[renewed] == ("active", 1)
 
