@@ -162,24 +162,23 @@ class _Player:
                 by = frame.device, frame.key_generation
                 first[by] = min(frame.counter, first.get(by, frame.counter))
         for frame in batch:
-            if frame.device is None:
+            device, button = frame.device, buttons.get(frame.device or 0)
+            if device is None or frame.result == Result.UNKNOWN_BUTTON:
                 continue
-            button = buttons.get(frame.device)
-            if frame.result == Result.ACCEPTED and frame.counter is not None and frame.key_generation is not None:
-                if button is not None and button.key_generation >= frame.key_generation:
-                    continue
+            then = None
+            if frame.result == Result.ACCEPTED and frame.key_generation is not None:
                 generation = frame.key_generation
-                counter = first[frame.device, generation] - 1  # before all of this batch, whatever their order
-            elif button is None and (then := self._known(frame.device)) is not None:
-                generation, counter = then.key_generation, then.last_counter
-            elif frame.result == Result.REVOKED and button is not None and button.state != State.REVOKED:
-                fleet.revoke(conn, frame.device)
-                continue
-            else:
-                continue
-            fleet.follow(conn, frame.device, generation=generation, last_counter=counter, now=now)
-            buttons |= fleet.standings(conn, [frame.device], now.date())
-            self._done.followed += 1
+                if button is None or button.key_generation < generation:
+                    then = generation, first[device, generation] - 1  # before all of this batch, whatever their order
+            elif button is None and (it := self._known(device)) is not None:
+                then = it.key_generation, it.last_counter
+            if then is not None:
+                fleet.follow(conn, device, generation=then[0], last_counter=then[1], now=now)
+                self._done.followed += 1
+            if frame.result == Result.REVOKED and (button is None or button.state != State.REVOKED):
+                fleet.revoke(conn, device)
+            if then is not None or frame.result == Result.REVOKED:
+                buttons |= fleet.standings(conn, [device], now.date())
 
     def _numbers(self, conn: sa.Connection, batch: Sequence[RawFrame]) -> dict[int, int]:
         """The numbers that orders of this batch would not get by themselves, by their buttons: of each the first.

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -113,7 +113,7 @@ class _Segment:
         self._path = folder / f"{number:08d}.jsonl.gz"
         self._part = folder / f"{number:08d}.part"
         self._raw = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-        self._file: IO[bytes] = gzip.GzipFile(fileobj=self._raw, mode="wb", compresslevel=COMPRESSION, mtime=0)
+        self._file = gzip.GzipFile(fileobj=self._raw, mode="wb", compresslevel=COMPRESSION, mtime=0)
         self.frames = 0
         self._write(json.dumps({"log": FORMAT, "after": asdict(after)}))
 

@@ -87,7 +87,7 @@ def _frames(conn: sa.Connection, after: int, at_once: int) -> tuple[list[RawFram
     return found[:last], False
 
 
-def _frame(row: sa.Row[Any], after: int) -> RawFrame:
+def _frame(row: Any, after: int) -> RawFrame:
     return RawFrame(
         id=row.id,
         after=after,

@@ -1,4 +1,4 @@
-"""A service's days for tests: presses and people on a real database, steps that Hypothesis may draw, and comparisons."""
+"""A service's days for tests: presses and people on a real database, by drawn steps, and comparisons of two."""
 
 import sqlite3
 from collections.abc import Iterable

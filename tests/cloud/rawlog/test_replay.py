@@ -15,7 +15,6 @@ import cloud.stamps.store as stamps
 from cloud import database
 from cloud.frames.model import Result
 from cloud.ingest.receive import Limits
-from cloud.pickups.model import State
 from cloud.rawlog.model import RawFrame
 from cloud.rawlog.replay import Gap, Replayed, replay
 from cloud.rawlog.shipping import load, ship
