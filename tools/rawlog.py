@@ -25,7 +25,7 @@ from cloud.ingest.uplink import open_uplink
 from cloud.rawlog import diff as differing
 from cloud.rawlog import export as exporting
 from cloud.rawlog import shipping
-from cloud.rawlog.model import Damaged
+from cloud.rawlog.model import Damaged, Diverged
 from cloud.rawlog.replay import Gap, Replayed, span
 from cloud.rawlog.replay import replay as play
 from cloud.stamps.store import check_key
@@ -72,7 +72,7 @@ def ship(
         try:
             with _progress(as_json, "shipped") as advance:
                 done = shipping.ship(engine, folder, database.now(), advance)
-        except (Damaged, shipping.Busy) as error:
+        except (Damaged, Diverged, shipping.Busy) as error:
             raise Failure(str(error)) from None
         except OperationalError as error:
             if every_s is None:
@@ -117,7 +117,7 @@ def replay(
                 done = play(engine, entries, keys=keys, limits=limits, look=lambda *_: advance(1), may_miss=gaps)
         except Gap as error:
             raise Failure(f"{error}. Find it, or say --gaps") from None
-        except Damaged as error:
+        except (Damaged, Diverged) as error:
             raise Failure(str(error)) from None
         engine.dispose()
     _tell_replay(done, time.monotonic() - started, as_json)

@@ -22,11 +22,16 @@ class Damaged(ValueError):
     """What should be a line of the log is none; the text says where."""
 
 
+class Diverged(ValueError):
+    """Log and database have gone on apart: a frame of one number is not the same in both, or one misses the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """How far a log was read: its last frame and move, and the time up to which changes of stamps are in it."""
 
     frame: int = 0
+    frame_at: int = 0  # ms; when that frame was received
     move: int = 0  # every move up to this was read; later ones of the last minute may come twice
     stamps: int = 0  # ms
 

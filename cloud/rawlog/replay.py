@@ -24,6 +24,7 @@ from cloud.ingest.uplink import Kind, open_uplink
 from cloud.pickups.model import Event, NotFound, WrongState
 from cloud.places.model import Address
 from cloud.rawlog.model import Entry, Move, RawFrame, StampMove, in_batches
+from cloud.rawlog.store import numbers
 from cloud.stamps.lease import Lease
 
 AT_ONCE = 1000  # entries a transaction
@@ -75,7 +76,7 @@ def replay(
 ) -> Replayed:
     """Take `entries` into the database at `engine`; those that are there are passed over, so it may be done again.
 
-    `limits` are for a log that does not tell its own. Raises `Gap`, unless it `may_miss` something.
+    `limits` are for a log that does not tell its own. Raises `Gap`, unless it `may_miss` something, and `Diverged`.
     """
     done = Replayed()
     player = _Player(keys, limits, decode, known, look, may_miss, done)
@@ -120,6 +121,8 @@ class _Player:
         if self._last_id is None:
             self._last_id = frames.last_id(conn)
         if batch[-1].id <= self._last_id:
+            # Also from a run that was broken off.
+            done.renumbered |= {told: now for told, now in numbers(conn, batch).items() if told != now}
             done.skipped += len(batch)
             for frame in batch:
                 self._look(frame, None)
@@ -195,11 +198,11 @@ class _Player:
         if not joins and made == set(range(next_, next_ + len(made))):
             return {}
         others = {one.device for one in batch if one.result == Result.ACCEPTED and not _ordered(one)}
-        numbers: dict[int, int] = {}
+        wanted: dict[int, int] = {}
         for frame in ordered:
             if frame.device not in (None, *others) and frame.pickup_id in made:
-                numbers.setdefault(frame.device, frame.pickup_id)
-        return numbers
+                wanted.setdefault(frame.device, frame.pickup_id)
+        return wanted
 
     def _compare(self, frame: RawFrame, outcome: Outcome) -> None:
         done = self._done

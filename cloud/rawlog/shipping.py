@@ -1,8 +1,8 @@
 """The raw log shipped elsewhere: a folder of segments, each a gzip file of lines between a head and an end.
 
-    {"log": 1, "after": {"frame": 0, "move": 0, "stamps": 0}}
+    {"log": 1, "after": {"frame": 0, "frame_at": 0, "move": 0, "stamps": 0}}
     …
-    {"end": {"frame": 1200, "move": 87, "stamps": 1796029200000}}
+    {"end": {"frame": 1200, "frame_at": 1796029199000, "move": 87, "stamps": 1796029200000}}
 
 Segments have running numbers. One appears under its name only when it is whole and on disk, and says where the next
 begins, so whoever copies the folder, at any moment, has a log that is whole up to some moment. The folder may be a
@@ -24,7 +24,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cloud.rawlog.model import FORMAT, Cursor, Damaged, Entry, from_line, to_line
-from cloud.rawlog.store import Part, read
+from cloud.rawlog.store import Part, check, read
 
 FRAMES_A_SEGMENT = 200_000  # then a new one is begun
 MOST_BYTES_A_LINE = 1_000_000  # the longest message, in JSON, is a third of this
@@ -47,7 +47,7 @@ class Shipped:
 def ship(
     engine: sa.Engine, folder: Path, now: datetime, progress: Callable[[int], object] = lambda frames: None
 ) -> Shipped:
-    """Add to `folder` what the database has and it has not. Raises `Busy`, and `Damaged` for a folder of other things.
+    """Add to `folder` what the database has and it has not. Raises `Busy`, `Diverged`, and `Damaged` for other things.
 
     `progress` is told of frames as they are written.
     """
@@ -55,6 +55,7 @@ def ship(
     with _kept(folder):
         there = segments(folder)
         reaches = _end(there[-1]) if there else Cursor()
+        check(engine, reaches)
         number = int(there[-1].name.partition(".")[0]) if there else 0
         frames, written = 0, 0
         segment: _Segment | None = None
@@ -187,6 +188,6 @@ def _parsed(line: str, path: Path) -> dict[str, Any]:
 
 def _cursor(said: Any, path: Path) -> Cursor:
     try:
-        return Cursor(int(said["frame"]), int(said["move"]), int(said["stamps"]))
+        return Cursor(**{name: int(said[name]) for name in Cursor.__slots__})
     except (TypeError, KeyError, ValueError):
         raise Damaged(f"{path} does not say how far it reaches") from None

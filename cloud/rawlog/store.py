@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from cloud.database import reading
+from cloud.database import milliseconds, moment, reading
 from cloud.frames.store import frames
 from cloud.pickups.store import pickup_events, pickups
-from cloud.rawlog.model import Cursor, Entry, Move, RawFrame, StampMove, begins
+from cloud.rawlog.model import Cursor, Diverged, Entry, Move, RawFrame, StampMove, begins
 from cloud.stamps.model import State
 from cloud.stamps.store import stamps
 
@@ -62,8 +62,9 @@ def read(
             moves = _moves(conn, after.move, horizon)
             reaches = Cursor(
                 found[-1].id if found else after.frame,
+                milliseconds(found[-1].received_at) or 0 if found else after.frame_at,
                 _settled(conn, after.move, (horizon or now) - LATE),
-                _ms(now) if is_all and with_stamps else after.stamps,
+                milliseconds(now) or 0 if is_all and with_stamps else after.stamps,
             )
             changed = _stamps(conn, after.stamps) if is_all and with_stamps else iter(())
             fresh_stamp = is_all and with_stamps and _is_stamp_after(conn, after.stamps)
@@ -73,6 +74,35 @@ def read(
         after = reaches
         if is_all:
             return
+
+
+def check(engine: sa.Engine, reaches: Cursor) -> None:
+    """Raises `Diverged` where a log that reaches so far is not this database's."""
+    with reading(engine) as conn:
+        last = conn.scalar(sa.select(sa.func.max(frames.c.id))) or 0
+        at = conn.scalar(sa.select(frames.c.received_at).where(frames.c.id == reaches.frame))
+    if reaches.frame > last:
+        raise Diverged(f"the log reaches to frame {reaches.frame}, the database only to {last}: replay the log first")
+    if at is not None and milliseconds(at) != reaches.frame_at:  # none: it has gone, by the retention job
+        raise Diverged(f"frame {reaches.frame} of the log is another than that of the database")
+
+
+def numbers(conn: sa.Connection, told: Sequence[RawFrame]) -> dict[int, int]:
+    """The numbers that the orders of these frames have in the database, by those that the log tells.
+
+    Raises `Diverged` where a frame is not as it is told; those that the retention job took count as if they were.
+    """
+    query = sa.select(frames.c.id, frames.c.received_at, frames.c.raw, frames.c.pickup_id)
+    there = {row.id: row for row in conn.execute(query.where(frames.c.id.in_([one.id for one in told])))}
+    found: dict[int, int] = {}
+    for one in told:
+        row = there.get(one.id)
+        if row is not None and (row.received_at, row.raw) != (one.received_at, one.raw):
+            said = f"frame {one.id} is another in the database"
+            raise Diverged(f"{said}: it has taken in messages by itself since the copy, or is no copy of it")
+        if row is not None and one.pickup_id is not None and row.pickup_id is not None:
+            found[one.pickup_id] = row.pickup_id
+    return found
 
 
 def _frames(conn: sa.Connection, after: int, at_once: int) -> tuple[list[RawFrame], bool]:
@@ -143,7 +173,7 @@ def _settled(conn: sa.Connection, after: int, before: datetime) -> int:
 def _stamps(conn: sa.Connection, since: int) -> Iterator[StampMove]:
     """What was given to orders or moved since, each as it is now."""
     columns = [stamps.c[name] for name in StampMove.__slots__]
-    moved_at = _moment(since) - LATE
+    moved_at = moment(since) - LATE
     query = sa.select(*columns).where(
         stamps.c.state.in_(_GIVEN),
         stamps.c.changed_at >= moved_at,
@@ -157,7 +187,7 @@ def _stamps(conn: sa.Connection, since: int) -> Iterator[StampMove]:
 def _is_stamp_after(conn: sa.Connection, since: int) -> bool:
     """Whether any moved after that time."""
     query = sa.select(stamps.c.id).where(
-        stamps.c.state.in_(_GIVEN), stamps.c.changed_at > _moment(since), stamps.c.released_at.is_(None)
+        stamps.c.state.in_(_GIVEN), stamps.c.changed_at > moment(since), stamps.c.released_at.is_(None)
     )
     return conn.scalar(query.limit(1)) is not None
 
@@ -176,11 +206,3 @@ def _in_order(found: Sequence[RawFrame], moves: Sequence[Move], changed: Iterato
         yield move
         move = next(left, None)
     yield from changed
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
-
-
-def _moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -134,7 +134,9 @@ def test_the_log_is_decoded_anew_and_exported_from_the_command_line(tmp_path: Pa
             "def opened(data, **known):\n"
             "    raise Rejected(Result.BAD_SEAL, 'deaf')\n"
         )
-        deaf = domino("log", "diff", "--decoder", "deaf:opened", "--json", "--data-dir", str(data), check=False, cwd=tmp_path)
+        deaf = domino(
+            "log", "diff", "--decoder", "deaf:opened", "--json", "--data-dir", str(data), check=False, cwd=tmp_path
+        )
         assert deaf.returncode == 1
         said = json.loads(deaf.stdout)
         assert said["changes"] == [{"before": "accepted", "after": "bad seal", "frames": 20}]

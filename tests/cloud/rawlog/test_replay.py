@@ -15,9 +15,10 @@ import cloud.stamps.store as stamps
 from cloud import database
 from cloud.frames.model import Result
 from cloud.ingest.receive import Limits
-from cloud.rawlog.model import RawFrame
+from cloud.rawlog.model import Diverged, RawFrame
 from cloud.rawlog.replay import Gap, Replayed, replay
-from cloud.rawlog.shipping import load, ship
+from cloud.rawlog.shipping import Busy, load, ship
+from cloud.stamps.lease import Lease
 from tests.cloud.rawlog.history import BUTTONS, KEYS, Service, copy_of, log_of, make_engine, state_of
 from tests.stock import VAULT
 
@@ -149,7 +150,7 @@ def test_a_log_goes_into_postgresql_with_its_numbers(postgres_url):
     for table in ("uplinks", "pickups", "stamps"):
         assert state_of(target, table) == state_of(service.engine, table)
     with target.begin() as conn:  # and the next order gets a number of its own
-        made = pickups.request(conn, [pickups.Press(BUTTONS[2], 1)], stamps.Lease(), service.now)
+        made = pickups.request(conn, [pickups.Press(BUTTONS[2], 1)], Lease(), service.now)
     assert made[0].pickup_id not in service.orders()
     target.dispose()
 
@@ -214,6 +215,34 @@ def test_a_button_that_was_revoked_or_given_a_new_key_after_the_copy_is_so_again
     assert found[renewed] == ("active", 1)
 
 
+def test_an_order_that_cannot_have_its_number_is_followed_under_another_also_when_broken_off():
+    service = Service(make_engine())
+    device = BUTTONS[0]
+    (pressed,) = service.take(service.message(device))
+    service.now += timedelta(seconds=1)
+    service.confirm(pressed.pickup_id or 0)
+    service.now += timedelta(seconds=1)
+    service.take(service.message(BUTTONS[1]))
+    entries = log_of(service.engine, service.now + LATER)
+    target = make_engine()
+    with target.begin() as conn:  # somebody else's order has the number
+        fleet.add(conn, id=7, place=None, claim_code="7", now=service.now)
+        pickups.request(conn, [pickups.Press(7, 1)], Lease(), service.now)
+    first = replay(target, entries[:1], keys=KEYS, limits=Limits())
+    assert first.renumbered == {1: 2}
+    done = replay(target, entries, keys=KEYS, limits=Limits())
+    assert (done.renumbered, done.missed, done.stamps) == ({1: 2, 2: 3}, 0, 2)
+    with database.reading(target) as conn:
+        found = [(order.button_id, order.state) for order in pickups.newest(conn)]
+        stamp = stamps.of_pickup(conn, VAULT, 2)
+    with database.reading(service.engine) as conn:
+        was = stamps.of_pickup(conn, VAULT, 1)
+    assert found == [(BUTTONS[1], "requested"), (device, "confirmed"), (7, "requested")]
+    assert stamp is not None
+    assert was is not None
+    assert stamp.code == was.code
+
+
 def test_a_log_that_misses_a_part_is_refused_unless_one_says_so():
     service = Service(make_engine())
     for _ in range(3):
@@ -226,6 +255,57 @@ def test_a_log_that_misses_a_part_is_refused_unless_one_says_so():
     assert done.frames == 2
     with database.reading(target) as conn:
         assert list(conn.scalars(sa.text("SELECT id FROM frames ORDER BY id"))) == [1, 3]
+
+
+def test_a_database_that_went_on_by_itself_is_not_taken_for_a_copy(tmp_path: Path):
+    """The service was started on the copy before the log was replayed: its new lines have the numbers of the lost."""
+    service = Service(make_engine())
+    service.take(service.message(BUTTONS[0]))
+    copy = copy_of(service.engine)
+    went_on = Service.__new__(Service)
+    went_on.__dict__ |= service.__dict__ | {"engine": copy, "sent": [], "acknowledged": set()}
+    went_on.counters = dict(service.counters)
+    service.now += timedelta(minutes=1)
+    service.take(service.message(BUTTONS[0]))
+    went_on.now += timedelta(minutes=2)
+    went_on.take(went_on.message(BUTTONS[1]))
+    with pytest.raises(Diverged, match="another in the database"):
+        play(copy, service)
+
+
+def test_a_log_goes_on_after_a_restore_and_not_without_one(tmp_path: Path):
+    service = Service(make_engine())
+    service.take(service.message(BUTTONS[0]))
+    copy, other_copy = copy_of(service.engine), copy_of(service.engine)
+    service.now += timedelta(minutes=1)
+    service.take(service.message(BUTTONS[0]))
+    ship(service.engine, tmp_path, service.now)
+    with pytest.raises(Diverged, match="replay the log first"):
+        ship(copy, tmp_path, service.now)
+    replay(copy, load(tmp_path), keys=KEYS, limits=Limits())
+    service.engine = copy
+    service.now += timedelta(minutes=1)
+    service.take(service.message(BUTTONS[0]))
+    assert ship(copy, tmp_path, service.now).frames == 1
+    assert replay(other_copy, load(tmp_path), keys=KEYS, limits=Limits()).frames == 2
+    assert state_of(other_copy) == state_of(copy)
+    assert ship(copy, tmp_path, service.now + LATER).segments == 0  # nothing new
+
+
+def test_one_ships_into_a_folder_at_a_time_and_leaves_nothing_half_written(tmp_path: Path):
+    service = Service(make_engine())
+    service.take(service.message(BUTTONS[0]))
+
+    def break_off(frames: int) -> None:
+        with pytest.raises(Busy):
+            ship(service.engine, tmp_path, service.now)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        ship(service.engine, tmp_path, service.now, break_off)
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    assert ship(service.engine, tmp_path, service.now).frames == 1
+    assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o600, 0o600]
 
 
 def test_a_segment_that_is_lost_or_cut_off_is_noticed(tmp_path: Path):
