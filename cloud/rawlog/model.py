@@ -13,9 +13,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 FORMAT = 1
+
+T = TypeVar("T")
 
 
 class Damaged(ValueError):
@@ -142,49 +144,60 @@ def from_line(line: str) -> Entry:
     try:
         said = json.loads(line)
         if "frame" in said:
-            raw = said["raw"].encode("latin-1")
+            raw = _of(str, said["raw"]).encode("latin-1")
             limits = said.get("limits")
             answer = said.get("answer")
+            renamed = said.get("renamed")
             return RawFrame(
-                id=said["frame"],
-                after=said["after"],
+                id=_of(int, said["frame"]),
+                after=_of(int, said["after"]),
                 received_at=_time(said["at"]),
-                carrier=said["carrier"],
-                topic=said.get("topic"),
+                carrier=_of(str, said["carrier"]),
+                topic=_maybe(str, said.get("topic")),
                 raw=raw,
-                raw_size=said.get("size", len(raw)),
-                renamed=said.get("renamed"),
-                limits=None if limits is None else (limits[0], limits[1]),
-                result=said["result"],
-                device=said.get("device"),
-                key_generation=said.get("generation"),
-                counter=said.get("counter"),
-                kind=said.get("kind"),
-                pickup_id=said.get("pickup"),
+                raw_size=_of(int, said.get("size", len(raw))),
+                renamed=None if renamed is None else {_of(str, name): _of(str, its) for name, its in renamed.items()},
+                limits=None if limits is None else (_of(int, limits[0]), _of(int, limits[1])),
+                result=_of(str, said["result"]),
+                device=_maybe(int, said.get("device")),
+                key_generation=_maybe(int, said.get("generation")),
+                counter=_maybe(int, said.get("counter")),
+                kind=_maybe(str, said.get("kind")),
+                pickup_id=_maybe(int, said.get("pickup")),
                 downlink=None if answer is None else bytes.fromhex(answer),
             )
         if "move" in said:
             lines = said.get("addressee")
             return Move(
-                id=said["move"],
+                id=_of(int, said["move"]),
                 at=_time(said["at"]),
-                pickup_id=said["pickup"],
-                event=said["event"],
-                actor=said["actor"],
-                addressee=None if lines is None else tuple(lines),
+                pickup_id=_of(int, said["pickup"]),
+                event=_of(str, said["event"]),
+                actor=_of(str, said["actor"]),
+                addressee=None if lines is None else tuple(_of(str, one) for one in lines),
             )
         return StampMove(
             sealed=bytes.fromhex(said["stamp"]),
-            pickup_id=said["pickup"],
-            state=said["state"],
+            pickup_id=_of(int, said["pickup"]),
+            state=_of(str, said["state"]),
             minted_at=_time(said["minted"]),
             changed_at=_time(said["changed"]),
-            piece=said.get("piece"),
-            place=said.get("place"),
-            actor=said.get("actor"),
+            piece=_maybe(str, said.get("piece")),
+            place=_maybe(str, said.get("place")),
+            actor=_maybe(str, said.get("actor")),
         )
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise Damaged(f"no line of the log ({type(error).__name__})") from None  # the line may hold an address
+
+
+def _of(kind: type[T], value: Any) -> T:
+    if type(value) is not kind:
+        raise TypeError(f"no {kind.__name__}")
+    return value
+
+
+def _maybe(kind: type[T], value: Any) -> T | None:
+    return None if value is None else _of(kind, value)
 
 
 def in_batches(entries: Iterable[Entry]) -> Iterator[list[RawFrame] | Move | StampMove]:
@@ -217,5 +230,5 @@ def _ms(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def _time(ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ms)
+def _time(ms: Any) -> datetime:
+    return _EPOCH + timedelta(milliseconds=_of(int, ms))

@@ -2,6 +2,7 @@
 
     python -m tests.fuzz --inputs 10000000 [TARGET …]
 
+The target `api` sends --requests to each operation of the API of a running service (tests.fuzz.api).
 What was found interesting is kept in build/fuzz/corpus and built upon by the next run; what broke a target lies in
 build/fuzz/found, and a report in build/fuzz/report.json. A target ends with its first finding, with an input that
 takes longer than TIMEOUT_S, or with more memory than RSS_MB. Exit code 1: there are findings.
@@ -21,6 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tests.fuzz import api
 from tests.fuzz.targets import Target, shares, targets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +34,7 @@ PEAK = re.compile(r"stat::peak_rss_mb:\s+(\d+)")
 STEP = re.compile(r"#(\d+)\s")
 COVERED = re.compile(r"\bcov: (\d+)")
 LAST_LINES = 40
+API = "api"
 
 
 @dataclass
@@ -98,12 +101,23 @@ def fuzz(target: Target, inputs: int, progress: Progress) -> Run:
     return run
 
 
+def ask_api(requests: int) -> Run:
+    run, started = Run(API), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="domino-fuzz-") as folder, api.service(Path(folder) / "data") as running:
+        asked = api.ask(*running, requests)
+    run.seconds = round(time.monotonic() - started, 1)
+    run.inputs = asked.statuses.total()
+    run.found = "\n".join(asked.errors[:LAST_LINES]) or None
+    return run
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz every parser.")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(targets())}; default: all")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join([*targets(), API])}; default: all")
     parser.add_argument("--inputs", type=int, default=10_000_000, help="over all targets")
+    parser.add_argument("--requests", type=int, default=1000, help="to each operation of the API")
     given = parser.parse_args()
-    if unknown := set(given.targets) - set(targets()):
+    if unknown := set(given.targets) - {*targets(), API}:
         parser.error(f"no target {', '.join(sorted(unknown))}")
     chosen = {name: n for name, n in shares(given.inputs).items() if not given.targets or name in given.targets}
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -114,6 +128,8 @@ def main() -> None:
             runs.append(fuzz(targets()[name], inputs, progress))
             report = [asdict(run) | {"per_s": run.per_s} for run in runs]
             (BUILD / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    if not given.targets or API in given.targets:
+        runs.append(ask_api(given.requests))
     for run in runs:
         end = "FOUND SOMETHING" if run.found else "nothing found"
         console.print(f"{run.target:14} {run.inputs:>9} inputs  {run.per_s:>6}/s  {run.peak_rss_mb:>4} MB  {end}")

@@ -34,6 +34,7 @@ from cloud.ingest.receive import Limits, Message, receive
 from cloud.ingest.sigfox import FIELDS, SIZE_LIMIT, read_callback
 from cloud.ingest.uplink import MAX_COUNTER, Kind, Rejected, open_uplink, read_header
 from cloud.places.model import LINE_LENGTH, Address, AddressError
+from cloud.rawlog.model import Damaged, from_line, to_line
 from cloud.settings import Settings
 from cloud.stamps import item, model, s10
 from cloud.stamps.lease import Lease
@@ -308,6 +309,15 @@ def _network_keys(data: bytes) -> None:
     assert all(len(key) == 16 and len(device) == 8 for device, key in keys.items())
 
 
+def _log_line(data: bytes) -> None:
+    """A line of a shipped log; what is read is written the same."""
+    try:
+        entry = from_line(_text(data))
+    except Damaged:
+        return
+    assert from_line(to_line(entry)) == entry
+
+
 def _picture(data: bytes) -> None:
     try:
         colours = open_picture(data)
@@ -379,6 +389,13 @@ def _seeds() -> dict[str, list[bytes]]:
         "air": [b"\4" + sealed[0], b"\5" + b"".join(up), b"\6" + answer, b"\x000012AB34/" + sealed[1]],
         "frame": [*up, down, *uplink.encode(uplink.Uplink(DEVICE, 8, True), NETWORK_KEY)],
         "network-keys": [json.dumps({"0012AB34": NETWORK_KEY.hex()}).encode()],
+        "log-line": [
+            b'{"frame":7,"after":6,"at":1796029200000,"carrier":"mqtt","topic":"0012AB34","raw":"{}","limits":[140,4],'
+            b'"result":"accepted","device":1223476,"generation":0,"counter":1,"kind":"pickup","pickup":5,'
+            b'"answer":"0011223344556677"}',
+            b'{"move":12,"at":1796029200000,"pickup":5,"event":"confirmed","actor":"staff a","addressee":["","","",""]}',
+            b'{"stamp":"00112233445566778899aabbccddeeff","pickup":5,"state":"live","minted":1,"changed":2,"piece":"P"}',
+        ],
         "picture": _images(),
         "receive": [told[0], b"\n".join(told), told[0] + b"\n" + told[0]],
     }
@@ -398,6 +415,7 @@ SHARES: dict[str, tuple[Callable[[bytes], None], float]] = {
     "air": (_air, 3.5),
     "frame": (_frame, 6),
     "network-keys": (_network_keys, 1),
+    "log-line": (_log_line, 1),
     "picture": (_picture, 0.2),
     "receive": (_receive, 0.3),
 }
