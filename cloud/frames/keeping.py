@@ -1,8 +1,10 @@
 """That the log is append-only, as a fact which the database holds: triggers refuse to change it or to thin it out.
 
 No line is ever changed. Lines older than `deletable_before` may go, and only a retention job moves that bound; the
-newest line stays whatever its age, since SQLite would give its id to another. Inserts cost nothing more. Partitions of
-PostgreSQL that are dropped as a whole are no DELETE, and are the table owner's business.
+newest line stays whatever its age, since SQLite would give its id to another. Inserts cost nothing more.
+
+A partition of PostgreSQL that is dropped as a whole is no DELETE, and is the table owner's business; who moves lines
+from one partition to another says so, by ``SET LOCAL domino.moves_frames = 'on'``.
 """
 
 from datetime import datetime
@@ -39,7 +41,8 @@ POSTGRESQL = (
 CREATE OR REPLACE FUNCTION keep_frames() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF TG_OP = 'DELETE' THEN
-    IF OLD.received_at < coalesce((SELECT deletable_before FROM frame_keeping), 0) THEN RETURN OLD; END IF;
+    IF OLD.received_at < coalesce((SELECT deletable_before FROM frame_keeping), 0)
+      OR current_setting('domino.moves_frames', true) = 'on' THEN RETURN OLD; END IF;
   END IF;
   RAISE EXCEPTION 'the log of frames is append-only' USING ERRCODE = 'integrity_constraint_violation';
 END $$

@@ -21,7 +21,7 @@ from cloud.frames.store import frames, uplinks
 if TYPE_CHECKING:
     from pyarrow import RecordBatch, Schema
 
-ROWS_AT_ONCE = 20_000  # a row group: some megabytes
+ROWS_AT_ONCE = 10_000  # a row group: some megabytes
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV Injection
 
 

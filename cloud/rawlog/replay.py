@@ -26,6 +26,7 @@ from cloud.places.model import Address
 from cloud.rawlog.model import Entry, Move, RawFrame, StampMove, in_batches
 from cloud.rawlog.store import numbers
 from cloud.stamps.lease import Lease
+from cloud.stamps.vault import Vault, WrongKey
 
 AT_ONCE = 1000  # entries a transaction
 MOST_TOLD = 1000  # differences kept for the report; all are counted
@@ -112,6 +113,7 @@ class _Player:
         self, keys: Keys, limits: Limits, decode: Decoder, known: Known, look: Look, may_miss: bool, done: Replayed
     ) -> None:
         self._keys, self._limits, self._decode, self._known, self._look = keys, limits, decode, known, look
+        self._vault = Vault(keys.stamp_key())
         self._may_miss = may_miss
         self._done = done
         self._last_id: int | None = None
@@ -227,6 +229,11 @@ class _Player:
 
     def stamp(self, conn: sa.Connection, stamp: StampMove) -> None:
         number = self._number(stamp.pickup_id)
+        try:
+            self._vault.open(stamp.sealed)
+        except WrongKey:
+            self._miss(f"the stamp of order {stamp.pickup_id}: it was sealed under another master key")
+            return
         if not _existing(conn, [number]):
             self._miss(f"the stamp of order {stamp.pickup_id}: there is no such order")
             return

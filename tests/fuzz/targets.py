@@ -393,7 +393,7 @@ def _seeds() -> dict[str, list[bytes]]:
             b'{"frame":7,"after":6,"at":1796029200000,"carrier":"mqtt","topic":"0012AB34","raw":"{}","limits":[140,4],'
             b'"result":"accepted","device":1223476,"generation":0,"counter":1,"kind":"pickup","pickup":5,'
             b'"answer":"0011223344556677"}',
-            b'{"move":12,"at":1796029200000,"pickup":5,"event":"confirmed","actor":"staff a","addressee":["","","",""]}',
+            b'{"move":12,"at":1796029200000,"pickup":5,"event":"confirmed","actor":"staff","addressee":["","","",""]}',
             b'{"stamp":"00112233445566778899aabbccddeeff","pickup":5,"state":"live","minted":1,"changed":2,"piece":"P"}',
         ],
         "picture": _images(),

@@ -26,7 +26,8 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
             "CREATE FUNCTION keep_frames() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'DELETE' THEN "
-            "IF OLD.received_at < coalesce((SELECT deletable_before FROM frame_keeping), 0) THEN RETURN OLD; END IF; "
+            "IF OLD.received_at < coalesce((SELECT deletable_before FROM frame_keeping), 0) "
+            "OR current_setting('domino.moves_frames', true) = 'on' THEN RETURN OLD; END IF; "
             "END IF; RAISE EXCEPTION 'the log of frames is append-only' "
             "USING ERRCODE = 'integrity_constraint_violation'; END $$"
         )

@@ -83,6 +83,20 @@ def test_an_id_is_never_another_lines_even_when_all_are_old(engine):
     assert id == 6
 
 
+def test_lines_move_between_partitions_when_one_says_so_and_only_in_that_transaction(postgres_url):
+    engine = database.connect(postgres_url)
+    with engine.begin() as conn:
+        line = {"carrier": "mqtt", "raw": b"", "raw_size": 0, "result": "malformed", "received_at": NOW}
+        conn.execute(sa.insert(frames).values(line))
+    with engine.begin() as conn:
+        conn.exec_driver_sql("SET LOCAL domino.moves_frames = 'on'")
+        conn.exec_driver_sql("WITH gone AS (DELETE FROM frames RETURNING *) INSERT INTO frames SELECT * FROM gone")
+    with pytest.raises(IntegrityError, match="append-only"), engine.begin() as conn:
+        conn.execute(sa.delete(frames))
+    assert days(engine) == [0]
+    engine.dispose()
+
+
 def test_postgresql_does_not_truncate_it_either(postgres_url):
     engine = database.connect(postgres_url)
     with pytest.raises(DBAPIError, match="append-only"), engine.begin() as conn:

@@ -21,13 +21,15 @@ from cloud.pickups.model import WrongState
 from cloud.places.model import Address
 from cloud.rawlog.model import Cursor, Entry
 from cloud.rawlog.store import read
+from cloud.stamps.vault import Vault
 from cloud.tables import cloud as _tables  # noqa: F401  all tables, before they are made
 from tests.sealing import callback, seal
-from tests.stock import VAULT, lease_of, new_rows, stock
+from tests.stock import lease_of, new_rows, stock
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 BUTTONS = (0x0012AB34, 0x00D1F3A7, 0xFFFFFFFF)
 KEYS = Keys(bytes(range(32)))
+VAULT = Vault(KEYS.stamp_key())
 ADDRESS = Address.of(["Mme Claire Morvan", "", "", "12 rue de l'Eglise", "", "35400 Saint-Malo"])
 
 
@@ -65,7 +67,7 @@ class Service:
             for device in BUTTONS:
                 owner = 1 if device == BUTTONS[0] else None
                 fleet.add(conn, id=device, place=None, claim_code=f"code {device}", now=NOW, owner_id=owner)
-            stock(conn, 3, NOW)
+            stock(conn, 3, NOW, VAULT)
 
     def message(self, device: int, kind: str = "pickup", parcels: int = 1, **said: Any) -> Message:
         """The button's next message."""
@@ -91,7 +93,7 @@ class Service:
         """As the keeper does: stamp those that wait, and fill the pool."""
         with self.engine.begin() as conn:
             lease = lease_of(conn)
-            lease.add(new_rows(conn, lease, 2, self.now))
+            lease.add(new_rows(conn, lease, 2, self.now, VAULT))
             stamps.serve_waiting(conn, lease, self.now)
 
     def confirm(self, pickup_id: int) -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from cloud.ingest.receive import Message
 from cloud.rawlog import export
-from tests.cloud.rawlog.history import BUTTONS, Service, make_engine
-from tests.stock import VAULT
+from tests.cloud.rawlog.history import BUTTONS, VAULT, Service, make_engine
 
 
 @pytest.fixture

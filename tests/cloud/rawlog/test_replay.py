@@ -14,13 +14,13 @@ import cloud.pickups.store as pickups
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.frames.model import Result
+from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Limits
 from cloud.rawlog.model import Diverged, RawFrame
 from cloud.rawlog.replay import Gap, Replayed, replay
 from cloud.rawlog.shipping import Busy, load, ship
 from cloud.stamps.lease import Lease
-from tests.cloud.rawlog.history import BUTTONS, KEYS, Service, copy_of, log_of, make_engine, state_of
-from tests.stock import VAULT
+from tests.cloud.rawlog.history import BUTTONS, KEYS, VAULT, Service, copy_of, log_of, make_engine, state_of
 
 LATER = timedelta(hours=1)
 
@@ -241,6 +241,17 @@ def test_an_order_that_cannot_have_its_number_is_followed_under_another_also_whe
     assert stamp is not None
     assert was is not None
     assert stamp.code == was.code
+
+
+def test_a_stamp_that_was_sealed_under_another_master_key_is_not_taken():
+    """A key was rotated since: the log from before belongs to a copy from before."""
+    service = Service(make_engine())
+    service.take(service.message(BUTTONS[0]))
+    other = Keys(bytes(32))
+    target = make_engine()
+    done = replay(target, log_of(service.engine, service.now), keys=other, limits=Limits())
+    assert (done.stamps, done.is_the_same) == (0, False)
+    assert any("another master key" in line for line in done.not_done)
 
 
 def test_a_log_that_misses_a_part_is_refused_unless_one_says_so():
