@@ -12,11 +12,12 @@ BIN := .venv/bin
 # The warning that editable installs are for developers is nothing to tell somebody who typed `make demo`.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --quiet --disable-pip-version-check
 WORKERS ?= 2
+INPUTS ?= 10000000
 export PYTHON
 # pyright would ask the network for a newer version of itself.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup setup-test demo test lint fix bench pictures audit constraints clean
+.PHONY: help setup setup-test demo test lint fix bench fuzz pictures audit constraints clean
 
 help: ## List the targets
 	@echo "Domino: two commands do everything, set-up included: make demo, make test"
@@ -48,6 +49,9 @@ fix: setup-test ## Repair what ruff can repair by itself
 bench: setup-test ## Measure, each figure against a peer or a limit
 	@$(BIN)/python -m tests.benchmarks
 
+fuzz: setup-test .venv/installed-for-fuzz ## Fuzz every parser with 10 million inputs (INPUTS=…), for about half an hour
+	@nice -n 19 $(BIN)/python -m tests.fuzz --inputs $(INPUTS)
+
 pictures: setup-test ## Make the pictures in docs/images again
 	@$(BIN)/python -m tests.browser.pictures
 	@$(BIN)/domino board life --chart docs/images/battery
@@ -56,7 +60,7 @@ audit: setup-test ## Ask for known vulnerabilities of the pinned packages
 	@$(BIN)/pip-audit --requirement constraints.txt --disable-pip --no-deps --strict
 
 constraints: setup-test ## Pin the newest versions that pyproject.toml allows
-	@$(PIP) install --dry-run --ignore-installed --upgrade --no-build-isolation --report build/resolved.json setuptools '.[dev,npm,train]' micropython-esp32-stubs
+	@$(PIP) install --dry-run --ignore-installed --upgrade --no-build-isolation --report build/resolved.json setuptools '.[dev,fuzz,npm,train]' micropython-esp32-stubs
 	@$(BIN)/python tools/setup/pin.py build/resolved.json > build/constraints.txt
 	@mv build/constraints.txt constraints.txt
 
@@ -85,6 +89,10 @@ clean: ## Remove everything that set-up and tests made; data/ stays
 cloud/static/vendor/.fetched: tools/setup/front_end.py | .venv/installed
 	@command -v npm > /dev/null || $(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[npm]'
 	@$(BIN)/python tools/setup/front_end.py
+	@touch $@
+
+.venv/installed-for-fuzz: .venv/installed-for-tests
+	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[fuzz]'
 	@touch $@
 
 # Not into .venv: the stubs shadow the standard library there.

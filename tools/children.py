@@ -142,7 +142,9 @@ def broker(
         )
         (folder / "nats.conf").write_text(conf)
         command = [str(binary), "--config", str(folder / "nats.conf")]
-        with started("nats-server", command, log_file, lambda _: takes_mqtt(port, host=host), pass_fds=[lock]) as process:
+        with started(
+            "nats-server", command, log_file, lambda _: takes_mqtt(port, host=host), pass_fds=[lock]
+        ) as process:
             yield Broker(process, port, host)
 
 

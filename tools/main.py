@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from cloud import database
 from cloud.ingest.keys import KeyFileError
 from simulator.board.vm import BoardError
-from tools import accounts, board, broker, buttons, demo, frames, ingest, keys, serve, stamps, tokens, uplinks
+from tools import accounts, board, broker, buttons, demo, frames, ingest, keys, rawlog, serve, stamps, tokens, uplinks
 from tools.drill import command as drill
 from tools.flash import command as flash
 from tools.terminal import Failure
@@ -33,6 +33,7 @@ app.add_typer(broker.app, name="broker")
 app.add_typer(keys.app, name="key")
 app.add_typer(uplinks.app, name="uplink")
 app.add_typer(frames.app, name="frame")
+app.add_typer(rawlog.app, name="log")
 app.add_typer(stamps.app, name="stamp")
 app.add_typer(tokens.app, name="token")
 app.add_typer(accounts.app, name="account")

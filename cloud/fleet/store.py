@@ -200,6 +200,16 @@ def note_arrival(conn: sa.Connection, button: Button, board: str) -> bool:
     return conn.execute(_as_read(button).values(key_board=board, key_ticket=None)).rowcount == 1
 
 
+def follow(conn: sa.Connection, id: int, *, generation: int, last_counter: int, now: datetime) -> None:
+    """Have the button know this key, as an accepted message proves that it did; in a replay of the log alone.
+
+    One that is not in the fleet is taken in, unclaimed and without a claim code: `renew_claim_code` gives it one.
+    """
+    known = {"key_generation": generation, "last_counter": last_counter}
+    added = insert(conn, buttons).values(id=id, state=State.ACTIVE, created_at=now, **known)
+    conn.execute(added.on_conflict_do_update(index_elements=["id"], set_=known))
+
+
 def _as_read(button: Button) -> sa.Update:
     """An update of its row that finds it only as it was read."""
     return sa.update(buttons).where(

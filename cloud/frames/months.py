@@ -97,6 +97,7 @@ def make(conn: sa.Connection, month: Month) -> int:
     conn.exec_driver_sql(
         f"CREATE TABLE {month.table} (LIKE frames INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)"
     )
+    conn.exec_driver_sql("SET LOCAL domino.moves_frames = 'on'")  # see frames.keeping: they only change their table
     moved = conn.exec_driver_sql(  # a month's name and its bounds are numbers of ours
         f"WITH moved AS (DELETE FROM {_DEFAULT} WHERE received_at >= {start} AND received_at < {end} RETURNING *)"  # noqa: S608
         f" INSERT INTO {month.table} SELECT * FROM moved"

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from cloud.database import reading
 from cloud.frames import months
+from cloud.frames.keeping import let_go
 from cloud.frames.months import Month
 from cloud.frames.store import frames
 
@@ -64,6 +65,7 @@ def _by_rows(
     count = 0
     while not stopping():
         with engine.begin() as conn:
+            let_go(conn, before)
             deleted = conn.execute(sa.delete(table).where(table.c.id.in_(old))).rowcount
         count += deleted
         if deleted < AT_ONCE:

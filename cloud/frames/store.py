@@ -24,15 +24,22 @@ def _with_the_time(_key: _LogKey, _compiler: Any, **_: Any) -> str:
     return "CONSTRAINT pk_frames PRIMARY KEY (id, received_at)"
 
 
-# Append-only: the raw truth. Its id is the live pages' event id. On PostgreSQL one table a month: see frames.months.
+# Append-only: the raw truth, and the database holds it so (frames.keeping). Its id is the live pages' event id. On
+# PostgreSQL one table a month: see frames.months.
 frames = sa.Table(
     "frames",
     metadata,
     sa.Column("id", BigId, primary_key=True),
     sa.Column("received_at", Instant, nullable=False, index=True),
     sa.Column("carrier", sa.Text, nullable=False),  # mqtt, http, air
-    sa.Column("raw", sa.LargeBinary, nullable=False),  # the message as it came, cut at RAW_LIMIT bytes
+    sa.Column("raw", sa.LargeBinary, nullable=False),  # the message as it came; cut at RAW_LIMIT bytes if not accepted
     sa.Column("raw_size", sa.Integer, nullable=False),  # its whole size in bytes
+    # What else it takes to take it in again: the device that its topic named, as it came; the callbacks' field map.
+    sa.Column("topic", sa.Text),  # none: it came without one
+    sa.Column("renamed", sa.JSON(none_as_null=True)),  # none: the usual names
+    # Of the first message of a batch, the limits that it was taken in under; none: the batch before goes on.
+    sa.Column("uplinks_per_day", sa.Integer),
+    sa.Column("downlinks_per_day", sa.Integer),
     sa.Column("result", sa.Text, nullable=False),  # frames.model.Result
     sa.Column("reason", sa.Text, nullable=False, server_default=""),  # why, in words; empty when accepted
     # What the network said of it, as far as it could be read.
@@ -83,7 +90,9 @@ uplinks = sa.Table(
 
 _APPEND_LOCK = 0x4652_414D_4553  # "FRAMES"
 
-RAW_LIMIT = 4096  # bytes kept of a message: ten times the longest callback; the rest of a flood is only counted
+# Bytes kept of a message that is not accepted: ten times the longest callback; the rest of a flood is only counted.
+# One that is accepted was sealed by a button, and is kept whole.
+RAW_LIMIT = 4096
 
 _READ = (
     sa.select(
@@ -185,15 +194,17 @@ def cancelled_by(conn: sa.Connection, key: Key) -> int | None:
 
 
 _APPEND = Many(
-    """INSERT INTO frames (received_at, carrier, raw, raw_size, result, reason, device, data, heard_at, seq_number,
-        listens, lqi, copies, key_generation, counter, kind, pickup_id, downlink)
-    SELECT new.received_at, new.carrier, new.raw, new.raw_size, new.result, new.reason, new.device, new.data,
-        new.heard_at, new.seq, new.listens, new.lqi, new.copies, new.generation, new.counter, new.kind, new.pickup,
-        new.downlink
+    """INSERT INTO frames (received_at, carrier, raw, raw_size, topic, renamed, uplinks_per_day, downlinks_per_day,
+        result, reason, device, data, heard_at, seq_number, listens, lqi, copies, key_generation, counter, kind,
+        pickup_id, downlink)
+    SELECT new.received_at, new.carrier, new.raw, new.raw_size, new.topic, new.renamed, new.up_limit, new.down_limit,
+        new.result, new.reason, new.device, new.data, new.heard_at, new.seq, new.listens, new.lqi, new.copies,
+        new.generation, new.counter, new.kind, new.pickup, new.downlink
     FROM {new}""",
-    "received_at bigint, carrier text, raw bytea, raw_size integer, result text, reason text, device bigint,"
-    " data bytea, heard_at bigint, seq integer, listens boolean, lqi text, copies json, generation integer,"
-    " counter bigint, kind text, pickup bigint, downlink bytea",
+    "received_at bigint, carrier text, raw bytea, raw_size integer, topic text, renamed json, up_limit integer,"
+    " down_limit integer, result text, reason text, device bigint, data bytea, heard_at bigint, seq integer,"
+    " listens boolean, lqi text, copies json, generation integer, counter bigint, kind text, pickup bigint,"
+    " downlink bytea",
 )
 
 

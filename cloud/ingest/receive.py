@@ -6,7 +6,7 @@ named result that is stored; what is wrong with one disturbs no other.
 """
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -32,6 +32,7 @@ from cloud.stamps.lease import Lease
 # The same bytes again are a copy within this time, later a replay: Sigfox repeats a callback after 1, 2 and 4 minutes.
 COPY_TIME = timedelta(minutes=10)
 KEPT_FOR_PRESSES = 1  # of the day's downlinks, by configurations
+TOPIC_LIMIT = 64  # characters kept of what a topic names, where it comes to nothing
 
 
 class Message(NamedTuple):
@@ -49,6 +50,10 @@ class Limits:
 
     uplinks_per_day: int = 140
     downlinks_per_day: int = 4
+
+
+# As `open_uplink`, which it is but where history is decoded anew.
+Decoder = Callable[..., Uplink]
 
 
 class Outcome(NamedTuple):
@@ -85,29 +90,42 @@ Buttons = Mapping[int, fleet.Standing]
 
 
 def receive(
-    conn: sa.Connection, batch: Sequence[Message], *, keys: Keys, limits: Limits, lease: Lease, now: datetime
+    conn: sa.Connection,
+    batch: Sequence[Message],
+    *,
+    keys: Keys,
+    limits: Limits,
+    lease: Lease,
+    now: datetime,
+    decode: Decoder = open_uplink,
+    answered: Mapping[frames.Key, bytes] | None = None,
 ) -> list[Outcome]:
     """Take in a batch; gives one outcome a message, in order. Raises only for a bug or a broken database.
 
     Stamps are taken from `lease`; an order that comes when it is empty is stamped later, and nobody waits for it here.
+    In a replay of the log `answered` are the answers that were given then: no others may ever be sealed in their place.
     """
     heard = [_read(message) for message in batch]
     buttons = fleet.standings(conn, {h.device for h in heard if isinstance(h, Reception)}, now.date())
-    opened = [_open(h, buttons, keys) for h in heard]
+    opened = [_open(h, buttons, keys, decode) for h in heard]
 
     earlier = frames.claimed(conn, _perhaps_claimed(opened, buttons))
     opened = _hold_to_limits(opened, earlier, buttons, limits)
     fresh = _claim(conn, heard, opened, earlier, now)  # from here on a message counts once, whatever comes again
 
     effects = _order(conn, fresh, buttons, lease, now)
-    effects |= _configure(conn, fresh, effects, buttons, limits, now)
-    answers = _answer(fresh, effects, buttons, limits, keys)
+    if answered is None:
+        effects |= _configure(conn, fresh, effects, buttons, limits, now)
+        answers = _answer(fresh, effects, buttons, limits, keys)
+    else:
+        answers = {key: answered[key] for key in fresh if key in answered}
+        effects |= {key: NOTHING for key in answers if key not in effects}
     frames.conclude(conn, {key: (effect.pickup_id, answers.get(key)) for key, effect in effects.items()})
     fleet.note(conn, _remember(fresh, answers), now)
 
     taken = _taken(conn, fresh, effects, answers, opened, earlier, now)
     outcomes = [_end(place, heard[place], opened[place], fresh, taken, effects, now) for place in range(len(batch))]
-    frames.append(conn, [_row(message, outcome, now) for message, outcome in zip(batch, outcomes, strict=True)])
+    frames.append(conn, [_row(place, *one, limits, now) for place, one in enumerate(zip(batch, outcomes, strict=True))])
     return outcomes
 
 
@@ -118,7 +136,7 @@ def _read(message: Message) -> Reception | Rejected:
         return rejected
 
 
-def _open(heard: Reception | Rejected, buttons: Buttons, keys: Keys) -> Uplink | Rejected:
+def _open(heard: Reception | Rejected, buttons: Buttons, keys: Keys, decode: Decoder) -> Uplink | Rejected:
     if isinstance(heard, Rejected):
         return heard
     try:
@@ -131,7 +149,7 @@ def _open(heard: Reception | Rejected, buttons: Buttons, keys: Keys) -> Uplink |
         if header.key_generation != button.key_generation:
             said = f"key generation {header.key_generation}, the fleet has {button.key_generation}"
             return Rejected(Result.WRONG_GENERATION, said)
-        return open_uplink(heard.data, device=button.id, key=keys.key_of(button), last_counter=button.last_counter)
+        return decode(heard.data, device=button.id, key=keys.key_of(button), last_counter=button.last_counter)
     except Rejected as rejected:
         return rejected
 
@@ -367,11 +385,26 @@ def _end(
     return Outcome(Result.REPLAYED, said, reception, opened, first.pickup_id)
 
 
-def _row(message: Message, outcome: Outcome, now: datetime) -> tuple[object, ...]:
-    """The message's line in the log."""
-    carrier, _, payload, _ = message
+def _row(place: int, message: Message, outcome: Outcome, limits: Limits, now: datetime) -> tuple[object, ...]:
+    """The message's line in the log, in the order of its columns."""
+    carrier, topic, payload, renamed = message
     result, reason, reception, uplink, pickup_id, downlink = outcome
-    kept = (milliseconds(now), carrier, payload[: frames.RAW_LIMIT], len(payload), result.value, reason)
+    size = len(payload)
+    if result is not Result.ACCEPTED:  # what is accepted was sealed by a button, and is kept whole
+        payload = payload[: frames.RAW_LIMIT]
+        topic = topic and topic[:TOPIC_LIMIT].replace("\0", "")
+    kept = (
+        milliseconds(now),
+        carrier,
+        payload,
+        size,
+        topic,
+        orjson.dumps(renamed).decode() if renamed else None,
+        # Where a batch begins, and under which limits: a replay takes the same in at once.
+        *((None, None) if place else (limits.uplinks_per_day, limits.downlinks_per_day)),
+        result.value,
+        reason,
+    )
     if reception is None:
         return *kept, _claimed_device(message), None, None, None, False, None, None, None, None, None, None, None
     said = (

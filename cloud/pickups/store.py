@@ -1,7 +1,7 @@
 """Pickup orders and their history in SQL."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 import cloud.stamps.store as stamps
 from cloud import live
-from cloud.database import BigId, Instant, Many, metadata, milliseconds
+from cloud.database import BigId, Instant, Many, insert, metadata, milliseconds
 from cloud.fleet.model import format_id
 from cloud.fleet.store import buttons
 from cloud.pickups.model import (
@@ -138,6 +138,55 @@ def confirm(conn: sa.Connection, pickup_id: int, address: Address, actor: str, n
     pickup = _move(conn, pickup_id, Event.CONFIRMED, actor, now, addressee=address.lines)
     stamps.go_live(conn, pickup_id, now)
     return pickup
+
+
+def repeat(
+    conn: sa.Connection, pickup_id: int, event: Event, address: Address | None, actor: str, now: datetime
+) -> bool:
+    """Move a pickup as somebody moved it then, in a replay of the log; False where it has this in its history.
+
+    Raises `NotFound` and `WrongState`.
+    """
+    past = (pickup_events.c.pickup_id == pickup_id, pickup_events.c.at == now, pickup_events.c.event == event)
+    if conn.scalar(sa.select(pickup_events.c.id).where(*past, pickup_events.c.actor == actor).limit(1)):
+        return False
+    if event is Event.CONFIRMED and address is not None:
+        confirm(conn, pickup_id, address, actor, now)
+    elif event is Event.CANCELLED:
+        cancel(conn, pickup_id, actor, now)
+    else:
+        _move(conn, pickup_id, event, actor, now)
+    return True
+
+
+def enter(conn: sa.Connection, numbers: Mapping[int, int], now: datetime) -> set[int]:
+    """Open a request without parcels or history for each button, under the number it had: the press to come joins it.
+
+    In a replay of the log alone. Gives the numbers that could be had; a button with an open request gets no other.
+    """
+    if not numbers:
+        return set()
+    rows = [{"id": id, "button_id": button} for button, id in numbers.items()]
+    added = insert(conn, pickups).values(state=State.REQUESTED, parcels=0, requested_at=now, changed_at=now)
+    entered = set(conn.scalars(added.on_conflict_do_nothing().returning(pickups.c.id), rows))
+    next_number(conn)
+    return entered
+
+
+def next_number(conn: sa.Connection) -> int:
+    """The number of the next order, which on PostgreSQL is made the one after the highest there is."""
+    number = conn.scalar(sa.select(sa.func.coalesce(sa.func.max(pickups.c.id), 0) + 1)) or 1
+    if conn.dialect.name == "postgresql":
+        sequence = sa.func.pg_get_serial_sequence("pickups", "id")
+        conn.execute(sa.select(sa.func.setval(sequence, number, sa.false())))
+    return number
+
+
+def leave(conn: sa.Connection, entered: Collection[int]) -> None:
+    """Take back those that were entered and that no press has joined."""
+    began = sa.exists().where(pickup_events.c.pickup_id == pickups.c.id)
+    if entered:
+        conn.execute(pickups.delete().where(pickups.c.id.in_(entered), ~began))
 
 
 def _move(conn: sa.Connection, pickup_id: int, event: Event, actor: str, now: datetime, **changes: Any) -> Pickup:

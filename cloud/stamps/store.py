@@ -327,6 +327,30 @@ def check_key(conn: sa.Connection, vault: Vault) -> None:
         vault.open(newest)
 
 
+# In a replay of the log
+
+
+def restore(conn: sa.Connection, sealed: bytes, pickup_id: int, **was: Any) -> bool:
+    """Give the pickup the very stamp that it had, in the state `was` says; False where it has another already.
+
+    `was` is the rest of the row. What is in the table and newer stays. The code is taken from the pool if it lies
+    there; and if the table thinks it another's, that one's quarantine must have ended since.
+    """
+    held = conn.execute(sa.select(stamps).where(stamps.c.pickup_id == pickup_id)).one_or_none()
+    if held is not None:
+        newer = (stamps.c.id == held.id, stamps.c.changed_at <= was["changed_at"])
+        if held.sealed == sealed:
+            conn.execute(stamps.update().where(*newer).values(lease_id=None, **was))
+        return held.sealed == sealed
+    kept = (stamps.c.sealed == sealed, _KEPT)
+    taken = stamps.update().where(*kept, _MINTED).values(pickup_id=pickup_id, lease_id=None, **was)
+    if not conn.execute(taken).rowcount:
+        conn.execute(stamps.update().where(*kept).values(released_at=was["minted_at"]))
+        conn.execute(stamps.insert().values(sealed=sealed, pickup_id=pickup_id, **was))
+    conn.execute(stamp_waits.delete().where(stamp_waits.c.pickup_id == pickup_id))
+    return True
+
+
 # What time does
 
 

@@ -39,13 +39,14 @@ def serving(data_dir: Path, *options: str) -> Iterator[Running]:
         yield find_running(data_dir)
 
 
-def domino(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def domino(*arguments: str, check: bool = True, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DOMINO_")}
+    environment["PYTHONPATH"] = str(ROOT)
     command = [*DOMINO, *arguments]
     done = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=cwd,
         env=environment,
         capture_output=True,
         text=True,

@@ -1,0 +1,19 @@
+"""One target under atheris: libFuzzer with the coverage of our own code. Its options follow the target's name."""
+
+import importlib
+import sys
+
+atheris = importlib.import_module("atheris")  # of the extra `fuzz`: only `make fuzz` installs it
+
+with atheris.instrument_imports(include=["cloud", "simulator"]):
+    from tests.fuzz.targets import targets
+
+
+def main() -> None:
+    target = targets()[sys.argv[1]]
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], target.run)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
