@@ -1,13 +1,12 @@
 """Real parts for every test that wants them: a broker of its own on a free port, its store in the test's folder."""
 
-import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests import mosquitto as debian_mosquitto
 from tests import postgres as debian
 from tools import children
 
@@ -26,26 +25,11 @@ def broker(tmp_path: Path) -> Iterator[children.Broker]:
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[children.Broker]:
     """Debian's Mosquitto, set up to keep what it acknowledged and to drop nothing."""
-    binary = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-    if binary is None:
-        pytest.fail("mosquitto is missing: make setup-test")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    folder = tmp_path / "mosquitto"
-    folder.mkdir(mode=0o777)
-    conf = folder / "mosquitto.conf"
-    conf.write_text(
-        f"listener {port} 127.0.0.1\n"
-        "allow_anonymous true\n"
-        "user root\n"  # where tests run as root: it would drop to a user who may not write here
-        "persistence true\n"
-        f"persistence_location {folder}/\n"
-        "autosave_interval 1\n"
-        "max_queued_messages 0\n"
-    )
-    command = [binary, "-c", str(conf)]
-    with children.started("mosquitto", command, folder / "log", lambda _: children.takes_mqtt(port)) as process:
-        yield children.Broker(process, port)
+    try:
+        with debian_mosquitto.broker(tmp_path / "mosquitto") as running:
+            yield running
+    except debian_mosquitto.Missing as missing:
+        pytest.fail(str(missing))
 
 
 @pytest.fixture(scope="session")

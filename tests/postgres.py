@@ -1,6 +1,6 @@
 """Debian's PostgreSQL for tests: a cluster of its own in a temporary folder, and in it a database a test.
 
-It listens on a socket in that folder alone and syncs nothing to disk. It refuses to run as root, so there it runs as
+It listens on a socket in that folder alone and, unless it is asked to, syncs nothing to disk. It refuses to run as root, so there it runs as
 the user that Debian's package makes. It ends with the tests, however they end.
 """
 
@@ -9,10 +9,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import sqlalchemy as sa
 
@@ -23,7 +24,6 @@ from tools.children import started
 UNPRIVILEGED = "postgres"
 END_S = 2.0  # nothing in it is worth a longer goodbye
 SETTINGS = {
-    "listen_addresses": "",
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -31,6 +31,7 @@ SETTINGS = {
     "shared_buffers": "32MB",
     "max_connections": "60",
 }
+DURABLE = {"shared_buffers": "256MB"}  # Debian's defaults else: what is committed is on disk
 
 
 class Missing(RuntimeError):
@@ -68,10 +69,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """A cluster that takes connections; raises `Missing`."""
+def cluster(settings: Mapping[str, str] = MappingProxyType(SETTINGS), within: str | None = None) -> Iterator[Cluster]:
+    """A cluster that takes connections, in a new folder `within` another, else the system's; raises `Missing`."""
     binaries = _binaries()
-    folder = Path(tempfile.mkdtemp(prefix="domino-postgresql-"))  # a short name: a socket's path has 107 bytes at most
+    # A short name: a socket's path has 107 bytes at most.
+    folder = Path(tempfile.mkdtemp(prefix="domino-postgresql-", dir=within))
     try:
         user: list[str] = []
         if os.geteuid() == 0:
@@ -85,10 +87,10 @@ def cluster() -> Iterator[Cluster]:
             stdout=subprocess.DEVNULL,
             cwd=folder,
         )
-        options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         # Tied once more: a change of user undoes the first.
         tied = [*user, "--pdeathsig=KILL"] if user else []
-        command = [*tied, str(binaries / "postgres"), "-D", str(data), "-k", str(folder), *options]
+        command = [*tied, str(binaries / "postgres"), "-D", str(data), "-k", str(folder), "-c", "listen_addresses=", *options]
         with started("PostgreSQL", command, folder / "log", _takes_connections, end_s=END_S):
             running = Cluster(folder)
             running.make_template()
