@@ -1,7 +1,7 @@
 """Debian's PostgreSQL for tests: a cluster of its own in a temporary folder, and in it a database a test.
 
-It listens on a socket in that folder alone and, unless it is asked to, syncs nothing to disk. It refuses to run as root, so there it runs as
-the user that Debian's package makes. It ends with the tests, however they end.
+It listens on a socket in that folder alone and, unless it is asked to, syncs nothing to disk. It refuses to run as
+root, so there it runs as the user that Debian's package makes. It ends with the tests, however they end.
 """
 
 import itertools
@@ -90,7 +90,17 @@ def cluster(settings: Mapping[str, str] = MappingProxyType(SETTINGS), within: st
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         # Tied once more: a change of user undoes the first.
         tied = [*user, "--pdeathsig=KILL"] if user else []
-        command = [*tied, str(binaries / "postgres"), "-D", str(data), "-k", str(folder), "-c", "listen_addresses=", *options]
+        command = [
+            *tied,
+            str(binaries / "postgres"),
+            "-D",
+            str(data),
+            "-k",
+            str(folder),
+            "-c",
+            "listen_addresses=",
+            *options,
+        ]
         with started("PostgreSQL", command, folder / "log", _takes_connections, end_s=END_S):
             running = Cluster(folder)
             running.make_template()

@@ -33,9 +33,12 @@ def prepare(
     with opened(folder, sent.buttons, [sent.presses]) as fleets:
 
         def worker(keeps: bool) -> Samples:
-            with fleets.fresh() as fleet, full_broker(folder, sent, ["worker"]) as broker:
-                with at_work(broker, fleet, keeps=keeps) as one:
-                    return process.drain([one], len(sent.messages))
+            with (
+                fleets.fresh() as fleet,
+                full_broker(folder, sent, ["worker"]) as broker,
+                at_work(broker, fleet, keeps=keeps) as one,
+            ):
+                return process.drain([one], len(sent.messages))
 
         ways = [
             Way(Role.OURS, "one worker", lambda: worker(keeps=True)),
@@ -72,7 +75,9 @@ def others(folder: Path, sent: Traffic) -> list[Way]:
 
 
 @contextmanager
-def prepare_workers(folder: Path, count: int, *, traffic: Callable[[int], Traffic], opened: Opened) -> Iterator[Sequence[Way]]:
+def prepare_workers(
+    folder: Path, count: int, *, traffic: Callable[[int], Traffic], opened: Opened
+) -> Iterator[Sequence[Way]]:
     """Two workers, a shared subscription between them, beside one."""
     sent = traffic(count)
     with opened(folder, sent.buttons, [sent.presses] * 2) as fleets:
@@ -94,16 +99,20 @@ def prepare_workers(folder: Path, count: int, *, traffic: Callable[[int], Traffi
 
 
 def at_work(
-    broker: children.Broker, fleet: Fleet, *, name: str = "worker", lease: int = 0, topic: str = TOPIC, keeps: bool = True
+    broker: children.Broker,
+    fleet: Fleet,
+    *,
+    name: str = "worker",
+    lease: int = 0,
+    topic: str = TOPIC,
+    keeps: bool = True,
 ) -> AbstractContextManager[process.Process]:
     asked: Mapping[str, Any] = {"broker": broker.url, "database": fleet.url, "lease": fleet.leases[lease]}
     return process.at_work(WORKER, **asked, client_id=name, topic=topic, keeps=keeps)
 
 
 @contextmanager
-def full_broker(
-    folder: Path, sent: Traffic, sessions: Sequence[str], topic: str = TOPIC
-) -> Iterator[children.Broker]:
+def full_broker(folder: Path, sent: Traffic, sessions: Sequence[str], topic: str = TOPIC) -> Iterator[children.Broker]:
     """A Mosquitto at which everything waits for the sessions of these clients."""
     with TemporaryDirectory(dir=folder) as store, mosquitto.broker(Path(store) / "mosquitto") as broker:
         for session in sessions:

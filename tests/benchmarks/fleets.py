@@ -1,9 +1,11 @@
 """Databases with claimed buttons that were never heard, and a pool of stamps: a new one for each run."""
 
+import atexit
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from cloud.fleet.store import buttons
 from tests import postgres
 from tests.stock import stock
 
+SHORT = 500  # buttons: up to here it is a benchmark's short form, and nothing need reach the disk
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 
@@ -88,14 +91,25 @@ def sqlite(folder: Path, count: int, stamps: Sequence[int]) -> Iterator[Fleets]:
 
 @contextmanager
 def postgresql(_folder: Path, count: int, stamps: Sequence[int]) -> Iterator[Fleets]:
-    """Durable, in a folder that is on a disk by the hierarchy's standard and that PostgreSQL's own user may enter."""
-    with postgres.cluster(postgres.DURABLE, within="/var/tmp") as cluster, cluster.database() as url:  # noqa: S108
+    running = cluster(durable=count > SHORT)
+    with running.database() as url:
         engine = database.connect(url)
         leases = people(engine, count, stamps)
         engine.dispose()
         template = engine.url.database
         assert template
-        yield PostgresFleets(cluster, template, leases)
+        yield PostgresFleets(running, template, leases)
+
+
+@functools.cache
+def cluster(durable: bool) -> postgres.Cluster:
+    """Of all benchmarks of this process, until its end.
+
+    In a folder that is on a disk by the hierarchy's standard and that PostgreSQL's own user may enter.
+    """
+    end = ExitStack()
+    atexit.register(end.close)
+    return end.enter_context(postgres.cluster(postgres.DURABLE if durable else postgres.SETTINGS, within="/var/tmp"))  # noqa: S108
 
 
 def people(engine: sa.Engine, count: int, stamps: Sequence[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Ingest over MQTT from nats-server, the broker that `domino serve` starts: what waits there is drained by one worker."""
+"""Ingest over MQTT from nats-server, which `domino serve` starts: what waits there is drained by one worker."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,9 +19,12 @@ def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
     with fleets.sqlite(folder, sent.buttons, [sent.presses]) as fleet_after_fleet:
 
         def worker(keeps: bool) -> Samples:
-            with fleet_after_fleet.fresh() as fleet, full_broker(folder, sent, b"worker") as broker:
-                with at_work(broker, fleet, keeps=keeps) as one:
-                    return process.drain([one], count)
+            with (
+                fleet_after_fleet.fresh() as fleet,
+                full_broker(folder, sent, b"worker") as broker,
+                at_work(broker, fleet, keeps=keeps) as one,
+            ):
+                return process.drain([one], count)
 
         def bare() -> Samples:
             with full_broker(folder, sent, b"limit") as broker, ExitStack() as end:

@@ -34,13 +34,16 @@ def is_installed() -> bool:
     return (FOLDER / "installed").exists()
 
 
-def install() -> None:
+def install() -> int:
+    """Gives npm's exit code."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     # The SQLite node brings a program of its own, built here where none can be had ready-made.
     nodedir = {"npm_config_nodedir": "/usr"} if Path("/usr/include/node/node.h").exists() else {}
     command = [*npm(), "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--loglevel=error", *PACKAGES]
-    subprocess.run(command, check=True, env={**os.environ, **nodedir})
-    (FOLDER / "installed").touch()
+    code = subprocess.run(command, env={**os.environ, **nodedir}).returncode if shutil.which("node") else 1
+    if code == 0:
+        (FOLDER / "installed").touch()
+    return code
 
 
 def drain(folder: Path, port: int, sent: Traffic) -> Samples:
@@ -64,7 +67,9 @@ def drain(folder: Path, port: int, sent: Traffic) -> Samples:
         command = [node, str(FOLDER / "node_modules" / "node-red" / "red.js")]
         command += ["--userDir", str(home), "--settings", str(OURS / "settings.js")]
         log = home / "log"
-        with started("Node-RED", command, log, lambda log: "Connected to broker" in log, environment=environment) as red:
+        with started(
+            "Node-RED", command, log, lambda log: "Connected to broker" in log, environment=environment
+        ) as red:
             told = _told(log)
             peak_mib = process.peak_mib(red.pid)
         with closing(sqlite3.connect(home / "presses.db")) as disk:
@@ -85,5 +90,4 @@ def _told(log: Path) -> dict[str, float]:
 
 if __name__ == "__main__":
     if not is_installed():
-        install()
-    sys.exit(0 if is_installed() else 1)
+        sys.exit(install())

@@ -1,7 +1,7 @@
 """What is measured runs in a process of its own, so that neither the load nor the clock takes of its time.
 
-Parent and child speak in lines: the child is told in JSON what is wanted, says `ready`, waits to be told to go, and then
-reports how far it has come, in JSON, until its standard input ends.
+Parent and child speak in lines: the child is told in JSON what is wanted, says `ready`, waits to be told to go, and
+then reports how far it has come, in JSON, until its standard input ends.
 """
 
 import json

@@ -6,6 +6,7 @@ is_there() {
     case $1 in
     python3-venv) "${PYTHON:-python3}" -c 'import ensurepip' 2> /dev/null ;;
     postgresql) command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 ;;
+    mosquitto-clients) command -v mosquitto_sub > /dev/null ;;
     lib*) "${PYTHON:-python3}" -c "import ctypes; ctypes.CDLL('${1%1}.so.1')" 2> /dev/null ;;
     *) PATH="$PATH:/usr/sbin" command -v "$1" > /dev/null ;;
     esac
