@@ -109,14 +109,20 @@ def at_work(module: str, **asked: Any) -> Iterator[Process]:
         process.end()
 
 
+def taken_by(processes: Sequence[Process]) -> int:
+    return sum(process.newest().taken for process in processes)
+
+
 def drain(processes: Sequence[Process], count: int) -> dict[str, list[float]]:
     """Let them go, until together they have taken `count`; gives their speed by the clock and by what they computed."""
     first = [process.go() for process in processes]
-    with _NEWS:
-        done = _NEWS.wait_for(lambda: sum(process.newest().taken for process in processes) >= count, PATIENCE_S)
-        assert done, "nothing is taken any more"
-        last = [process.newest() for process in processes]
-    taken = sum(report.taken for report in last)
+    last, taken = first, 0
+    while taken < count:
+        with _NEWS:
+            more = _NEWS.wait_for(lambda at=taken: taken_by(processes) > at, PATIENCE_S)
+            assert more, f"nothing is taken any more after {taken} of {count}"
+            last = [process.newest() for process in processes]
+            taken = taken_by(processes)
     wall_s = max(report.at_s for report in last) - min(report.at_s for report in first)
     cpu_s = sum(end.cpu_s - begin.cpu_s for begin, end in zip(first, last, strict=True))
     return speed(taken, wall_s, cpu_s, max(report.peak_mib for report in last))

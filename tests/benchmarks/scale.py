@@ -7,51 +7,61 @@ that differ most. 10 million buttons and 50 million frames need 25 GB and half a
 
 import argparse
 import json
-import random
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from math import gcd
 from pathlib import Path
-from statistics import median
+from tempfile import TemporaryDirectory
 
 import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
 from cloud import database
-from cloud.ingest.receive import Message
 from tests import postgres
 from tests.benchmarks import process, report
 from tests.benchmarks.drain import at_work, full_broker
-from tests.benchmarks.fleets import NOW, Fleet, people
-from tests.benchmarks.measure import Benchmark, Role, Row, Samples, Way, measure
-from tests.benchmarks.traffic import KEYS, MONDAY_S, Traffic, week
-from tests.sealing import callback, seal
+from tests.benchmarks.fleets import Fleet
+from tests.benchmarks.measure import Benchmark, Role, Samples, Way, measure
+from tests.benchmarks.traffic import weeks
 from tests.stock import stock
 
 BUILD = Path(__file__).parents[2] / "build" / "bench"
-ACTIVE = 1000  # buttons that send, each MESSAGES
-MESSAGES = 27  # three weeks of it: 21 heartbeats, 6 presses
-WITH_STATEMENTS = {
+SMALL = 1000  # buttons
+SENDING = 1000  # of a fleet of whatever size, in each round others
+WEEKS = 1  # of each: 7 heartbeats, 2 presses
+COUNTED = 999  # by every button before
+SHOWN = 16  # statements
+# Nothing need be on disk: what is compared is what is looked up and computed.
+SETTINGS = {
     "shared_preload_libraries": "pg_stat_statements",
-    "pg_stat_statements.track": "top",
+    "pg_stat_statements.track_planning": "on",
     "shared_buffers": "1GB",
     "max_wal_size": "4GB",
-    "track_io_timing": "on",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "autovacuum": "off",
 }
-UNSAFE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
-# What a fleet of {buttons} leaves behind: {frames} messages in the log, the newest {kept} of them accepted, of which a
-# quarter made an order, long collected. Ids begin where those of the buttons that send end.
+# What a fleet of {buttons} leaves behind: a log of {frames} messages, of the newest of them a row in the press log, and
+# of some of those orders that were carried out. The raw message is cut short, as it lies aside of what is looked up.
 FILL = """
-SET session_replication_role = replica;
+SET LOCAL session_replication_role = replica;
+INSERT INTO accounts (id, name, display_name, role, password_hash, created_at) VALUES (1, 'c', 'C', 'customer', '-', 0);
 INSERT INTO buttons (id, state, place, owner_id, created_at, claimed_at, last_seen_at, last_counter, battery_mv,
-                     temperature_c, budget_day, key_generation, uplinks_today, downlinks_today)
-SELECT i, 'active', '35 Rennes', 1, 0, 0, 1763942400000, {frames} / {buttons}, 3000, 12, DATE '2025-11-24', 0, 1, 0
-FROM generate_series({first}, {buttons}) AS i;
+                     temperature_c, budget_day)
+SELECT i, 'active', '35 Rennes', 1, 0, 0, 1763942400000, {counted}, 3000, 12, DATE '2025-11-24'
+FROM generate_series(1::bigint, {buttons}) AS i;
 INSERT INTO pickups (button_id, state, parcels, requested_at, changed_at)
-SELECT {first} + (i * 7919) % {many}, 'collected', 1, 1763942400000 + i, 1763942400000 + i
+SELECT 1 + (i * 7919) % {buttons}, 'collected', 1, 1763942400000 + i, 1763942400000 + i
 FROM generate_series(1::bigint, {orders}) AS i;
 INSERT INTO pickup_events (pickup_id, at, event, state, actor)
 SELECT id, requested_at, 'pressed', 'requested', 'button' FROM pickups;
@@ -59,15 +69,17 @@ INSERT INTO stamps (sealed, state, pickup_id, minted_at, changed_at)
 SELECT decode(md5(id::text), 'hex'), 'redeemed', id, requested_at, requested_at FROM pickups;
 INSERT INTO uplinks (button_id, key_generation, counter, received_at, heard_at, seq_number, kind, parcels, battery_mv,
                      temperature_c, reset_cause, link_failures)
-SELECT {first} + i % {many}, 0, 1 + i / {many}, 1763942400000 + i, 1763942400000 + i, i % 4096, 'alive', 0, 3000, 12,
+SELECT 1 + i % {buttons}, 0, 1 + i / {buttons}, 1763942400000 + i, 1763942400000 + i, i % 4096, 'alive', 0, 3000, 12,
        4, 0
 FROM generate_series(0::bigint, {kept} - 1) AS i;
 INSERT INTO frames (received_at, carrier, raw, raw_size, result, reason, device, data, heard_at, seq_number, listens,
                     lqi, key_generation, counter, kind)
-SELECT 1763942400000 + i, 'mqtt', '\\x7b7d', 400, 'accepted', '', {first} + i % {many}, '\\x000001020304050607080910',
-       1763942400000 + i, i % 4096, false, 'Good', 0, 1 + i / {many}, 'alive'
+SELECT 1763942400000 + i, 'mqtt', '\\x7b7d', 400, 'accepted', '', 1 + i % {buttons}, '\\x000001020304050607080910',
+       1763942400000 + i, i % 4096, false, 'Good', 0, 1 + i / {buttons}, 'alive'
 FROM generate_series(0::bigint, {frames} - 1) AS i;
 """
+MOST_KEPT = 20_000_000
+ORDERED = 4  # of so many in the press log one made an order
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +89,7 @@ class Size:
 
     @property
     def name(self) -> str:
-        return f"{self.buttons:,} buttons, {self.frames:,} frames".replace(",", " ")
+        return f"{self.buttons:_} buttons, {self.frames:_} frames".replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +98,11 @@ class Statement:
 
     text: str
     calls: int
-    ms: float  # a message
+    us: float  # planned and executed, a message
     blocks: float  # of 8 KiB, touched by a message
+
+
+OnDrain = Callable[[Size, Sequence[Statement]], object]
 
 
 @dataclass
@@ -97,44 +112,157 @@ class Filled:
     cluster: postgres.Cluster
     engine: sa.Engine
     size: Size
-    used: int = 0
+    unheard: Iterator[int]  # buttons that lie anywhere in it
 
-    def drain(self, folder: Path, sent: Traffic) -> tuple[Samples, list[Statement]]:
-        """The traffic as that of so many buttons that were never heard."""
-        shift, self.used = self.used, self.used + sent.buttons
+    def drain(self, folder: Path) -> tuple[dict[str, list[float]], list[Statement]]:
+        """The same traffic each time, from other buttons."""
+        sent = weeks(list(islice(self.unheard, SENDING)), WEEKS, COUNTED)
+        count = len(sent.messages)
         with self.engine.begin() as conn:
-            lease = stock(conn, sent.presses).id
+            fleet = Fleet(self.engine, [stock(conn, sent.presses).id])
             conn.execute(sa.text("SELECT pg_stat_statements_reset()"))
-        fleet = Fleet(self.engine, [lease])
-        moved = spread(sent, shift, self.size.buttons)
-        with full_broker(folder, moved, ["worker"]) as broker, at_work(broker, fleet) as one:
-            before = server_cpu_s(self.cluster)
-            samples = process.drain([one], len(moved.messages))
-            server_s = server_cpu_s(self.cluster) - before
-        count = len(moved.messages)
-        worker_us = 1e6 / samples["messages/CPU-s"][0]
-        told = {"µs/message": [worker_us + server_s / count * 1e6], "worker, µs/message": [worker_us]}
-        told |= {"PostgreSQL, µs/message": [server_s / count * 1e6], "wall, µs/message": [1e6 / samples["messages/s"][0]]}
-        return told | {"MiB": samples["MiB"]}, self.statements(count)
+        with full_broker(folder, sent, ["worker"]) as broker, at_work(broker, fleet) as one:
+            before_s = server_cpu_s(self.cluster)
+            taken = process.drain([one], count)
+            server_us = (server_cpu_s(self.cluster) - before_s) / count * 1e6
+        worker_us = 1e6 / taken["messages/CPU-s"][0]
+        told = {
+            "µs/message": [worker_us + server_us],
+            "µs/message, the worker": [worker_us],
+            "µs/message, PostgreSQL": [server_us],
+            "µs/message, by the clock": [1e6 / taken["messages/s"][0]],
+            "MiB": taken["MiB"],
+        }
+        return told, self._statements(count)
 
-    def statements(self, count: int) -> list[Statement]:
+    def _statements(self, count: int) -> list[Statement]:
         query = """
-            SELECT query, calls, total_exec_time AS ms, shared_blks_hit + shared_blks_read AS blocks
-            FROM pg_stat_statements JOIN pg_database d ON d.oid = dbid AND datname = current_database()
-            ORDER BY total_exec_time DESC LIMIT 25
+            SELECT query, sum(calls)::int AS calls, sum(total_plan_time + total_exec_time) AS ms,
+                   sum(shared_blks_hit + shared_blks_read)::int AS blocks
+            FROM pg_stat_statements JOIN pg_database ON oid = dbid AND datname = current_database() GROUP BY query
         """
         with database.reading(self.engine) as conn:
             rows = conn.execute(sa.text(query)).all()
-        return [Statement(" ".join(r.query.split()), r.calls, r.ms / count, r.blocks / count) for r in rows]
+        return [
+            Statement(" ".join(row.query.split()), row.calls, row.ms / count * 1000, row.blocks / count) for row in rows
+        ]
 
 
-def spread(sent: Traffic, shift: int, buttons: int) -> Traffic:
-    """The same from buttons that lie anywhere among `buttons`, each time others."""
-    rng = random.Random(shift)
-    chosen = [at + rng.randrange(buttons // ACTIVE) * 0 for at in range(1, sent.buttons + 1)]
-    del chosen
-    return sent
+@contextmanager
+def filled(cluster: postgres.Cluster, size: Size) -> Iterator[Filled]:
+    with cluster.database() as url:
+        engine = database.connect(url)
+        kept = min(size.frames, MOST_KEPT)
+        numbers = {"buttons": size.buttons, "frames": size.frames, "kept": kept, "orders": kept // ORDERED}
+        with engine.begin() as conn:
+            for statement in FILL.format(**numbers, counted=COUNTED).split(";\n"):
+                conn.execute(sa.text(statement))
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as conn:
+            conn.exec_driver_sql("CREATE EXTENSION pg_stat_statements")
+            conn.exec_driver_sql("VACUUM ANALYZE")
+            conn.exec_driver_sql("CHECKPOINT")
+        try:
+            yield Filled(cluster, engine, size, anywhere(size.buttons))
+        finally:
+            engine.dispose()
+
+
+def anywhere(buttons: int) -> Iterator[int]:
+    """All ids from 1 to `buttons`, each once, in no order, without a list of them."""
+    step = next(odd for odd in range(int(buttons * 0.618) | 1, 3 * buttons + 3, 2) if gcd(odd, buttons) == 1)
+    return (1 + at * step % buttons for at in range(buttons))
+
+
+def server_cpu_s(cluster: postgres.Cluster) -> float:
+    """What PostgreSQL's processes have computed, those that ended included."""
+    postmaster = int((cluster.folder / "data" / "postmaster.pid").read_text().split()[0])
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, rest = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        own, of_ended = sum(map(int, rest[11:13])), sum(map(int, rest[13:15]))
+        if pid == postmaster:
+            ticks += own + of_ended
+        elif int(rest[1]) == postmaster:
+            ticks += own
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def prepare(
+    folder: Path, count: int, *, frames: int | None = None, on_drain: OnDrain = lambda *_: None
+) -> Iterator[Sequence[Way]]:
+    """A fleet of `count` buttons with `frames` in its log, by default five a button, and a small one with none."""
+    large = Size(count, 5 * count if frames is None else frames)
+    small = Size(min(SMALL, count), 0)  # of which each round has a new one
+    with postgres.cluster(SETTINGS, within="/var/tmp") as cluster, filled(cluster, large) as at_large:  # noqa: S108
+
+        def drain(at: Filled) -> Samples:
+            told, statements = at.drain(folder)
+            on_drain(at.size, statements)
+            return told
+
+        def drain_small() -> Samples:
+            with filled(cluster, small) as at_small:
+                return drain(at_small)
+
+        yield (
+            Way(Role.OURS, large.name, lambda: drain(at_large)),
+            Way(Role.PEER, small.name, drain_small),
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale", description=__doc__)
+    parser.add_argument("--buttons", type=int, default=10_000_000)
+    parser.add_argument("--frames", type=int, default=50_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    BUILD.mkdir(parents=True, exist_ok=True)
+    machine = report.machine(BUILD)
+    last: dict[Size, Sequence[Statement]] = {}
+    with TemporaryDirectory(dir=BUILD) as folder:
+        benchmark = Benchmark(
+            "a large fleet",
+            "µs/message",
+            partial(prepare, frames=asked.frames, on_drain=last.__setitem__),
+            count=asked.buttons,
+            short_count=SMALL,
+            rounds=asked.rounds,
+        )
+        rows = measure(
+            benchmark,
+            Path(folder).resolve(),
+            count=asked.buttons,
+            rounds=asked.rounds,
+            warm_up=True,
+            on_run=lambda *said: print(*said, file=sys.stderr),  # noqa: T201
+        )
+    told = json.loads(report.as_json(rows, machine))
+    told["statements"] = {size.name: [asdict(one) for one in statements] for size, statements in last.items()}
+    (BUILD / "scale.json").write_text(json.dumps(told, indent=2))
+    Console(width=None if sys.stdout.isatty() else 140).print(
+        report.as_table(rows, machine), by_statement(*last.values())
+    )
+
+
+def by_statement(one: Sequence[Statement], other: Sequence[Statement]) -> Table:
+    """Those statements that cost most, in both fleets."""
+    table = Table(title="µs a message, and blocks, in the one fleet and the other")
+    for heading in ("statement", "calls", "µs", "blocks", "calls", "µs", "blocks"):
+        table.add_column(heading)
+    others = {statement.text: statement for statement in other}
+    for statement in sorted(one, key=lambda statement: -statement.us)[:SHOWN]:
+        cells = [
+            cell
+            for found in (statement, others.get(statement.text))
+            for cell in ((f"{found.calls}", f"{found.us:.1f}", f"{found.blocks:.1f}") if found else ("", "", ""))
+        ]
+        table.add_row(statement.text[:70], *cells)
+    return table
 
 
 if __name__ == "__main__":
-    raise SystemExit
+    main()

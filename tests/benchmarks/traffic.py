@@ -42,20 +42,24 @@ def first_presses(count: int) -> Traffic:
 
 
 def week(count: int) -> Traffic:
-    """At least `count` messages, in the order of their time, with the callbacks that the radio model makes.
+    """At least `count` messages of buttons that were never heard: a week of each."""
+    return weeks(range(1, -(-count // PER_BUTTON) + 1))
 
-    Seven heartbeats a button, at an hour of its own, and two presses at any time. Nobody confirms meanwhile, so the
-    first press makes an order and the second joins it.
+
+def weeks(devices: Sequence[int], many: int = 1, counter: int = 0) -> Traffic:
+    """So many weeks of these buttons, in the order of their time, with the callbacks that the radio model makes.
+
+    In each week seven heartbeats a button, at an hour of its own, and two presses at any time. Nobody confirms
+    meanwhile, so the first press makes an order and the others join it. `counter`: the last one that was used.
     """
     rng = random.Random(2)
-    buttons = -(-count // PER_BUTTON)
     due: list[tuple[float, int, str]] = []
-    for device in range(1, buttons + 1):
+    for device in devices:
         hour = rng.random() * DAY_S
-        due += [(day * DAY_S + hour, device, "alive") for day in range(DAYS)]
-        due += [(rng.random() * DAYS * DAY_S, device, "pickup") for _ in range(PRESSES)]
+        due += [(day * DAY_S + hour, device, "alive") for day in range(DAYS * many)]
+        due += [(rng.random() * DAYS * many * DAY_S, device, "pickup") for _ in range(PRESSES * many)]
     core = Core(seed=1, stations=STATIONS, impairments=model.Impairments(), listen_s=30)
-    counters = [0] * (buttons + 1)
+    counters = dict.fromkeys(devices, counter)
     messages = []
     for at_s, device, kind in sorted(due):
         counters[device] += 1
@@ -63,4 +67,4 @@ def week(count: int) -> Traffic:
         payload = seal(device=device, key=key, counter=counters[device], kind=kind)
         (delivery,) = core.uplink(f"{device:08X}", payload, monotonic_s=at_s, unix_s=MONDAY_S + at_s)
         messages.append(Message("mqtt", f"{device:08X}", delivery.body))
-    return Traffic(messages, buttons, buttons * PRESSES)
+    return Traffic(messages, len(devices), len(devices) * PRESSES * many)
