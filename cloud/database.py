@@ -5,12 +5,14 @@ IMMEDIATE, so that two writers wait for each other instead of failing half-way; 
 """
 
 import datetime
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -45,14 +47,12 @@ class Instant(sa.TypeDecorator[datetime.datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime.datetime | None, dialect: sa.Dialect) -> int | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
+        if value is not None and value.tzinfo is None:
             raise ValueError(f"a time without a zone: {value!r}")
-        return (value - _EPOCH) // datetime.timedelta(milliseconds=1)
+        return milliseconds(value)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime.datetime | None:
-        return None if value is None else _EPOCH + datetime.timedelta(milliseconds=value)
+        return None if value is None else moment(value)
 
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -116,6 +116,56 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 def insert(conn: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """``INSERT`` with the dialect's ``ON CONFLICT``, by which the database decides races."""
     return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+class Many:
+    """One statement for any number of rows: unnested arrays on PostgreSQL, executemany or JSON on SQLite.
+
+    `text` has them ``FROM {new}``, each column as ``new.name``; `columns` are their names and PostgreSQL's types. Rows
+    are tuples in that order, of what the driver itself takes: an `Instant` as `milliseconds`, an enum's value, JSON as
+    text. Built once, with nothing to convert row by row, it costs a tenth of a Core statement.
+
+    >>> moved = Many("UPDATE buttons SET place = new.at FROM {new} WHERE buttons.id = new.id", "id bigint, at text")
+    """
+
+    def __init__(self, text: str, columns: str) -> None:
+        names, kinds = zip(*(column.split() for column in columns.split(",")), strict=True)
+        arrays = ", ".join(f"%b::{kind}[]" for kind in kinds)
+        self._arrays = text.format(new=f"unnest({arrays}) AS new({', '.join(names)})")
+        places = {name: f"?{at}" for at, name in enumerate(names, 1)}
+        self._each = re.sub(r"new\.(\w+)", lambda found: places[found[1]], text.replace("FROM {new}", ""))
+        listed = ", ".join(f"value ->> {at} AS {name}" for at, name in enumerate(names))
+        self._json = text.format(new=f"(SELECT {listed} FROM json_each(?)) AS new")  # noqa: S608  names, in our own text
+
+    def run(self, conn: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """How many rows it changed."""
+        if not rows:
+            return 0
+        if conn.dialect.name == "postgresql":
+            return conn.exec_driver_sql(self._arrays, _columns(rows)).rowcount
+        return conn.exec_driver_sql(self._each, rows).rowcount
+
+    def rows(self, conn: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence[sa.Row[Any]]:
+        """What it selects or returns. On SQLite the rows travel as JSON, so they hold no bytes."""
+        if not rows:
+            return ()
+        if conn.dialect.name == "postgresql":
+            return conn.exec_driver_sql(self._arrays, _columns(rows)).all()
+        return conn.exec_driver_sql(self._json, (orjson.dumps(rows).decode(),)).all()
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+    return tuple(map(list, zip(*rows, strict=True)))
+
+
+def milliseconds(moment: datetime.datetime | None) -> int | None:
+    """As `Instant` keeps it."""
+    return None if moment is None else (moment - _EPOCH) // datetime.timedelta(milliseconds=1)
+
+
+def moment(milliseconds: int) -> datetime.datetime:
+    """What `Instant` makes of it."""
+    return _EPOCH + datetime.timedelta(milliseconds=milliseconds)
 
 
 def migrate(url: str, stamp_key: Callable[[], bytes] | None = None) -> None:

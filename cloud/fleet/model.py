@@ -1,10 +1,12 @@
 """A button as the cloud knows it."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 ID_DIGITS = 8  # a device id is 32 bits, written as upper-case hex
+_ID = re.compile(f"[0-9A-Fa-f]{{1,{ID_DIGITS}}}")
 MAX_PLACE = 60  # characters
 LAST_GENERATION = 3  # of a button's key: two bits on the wire
 
@@ -64,7 +66,7 @@ def parse_id(text: str) -> int:
     True
     """
     digits = text.strip()
-    if not 1 <= len(digits) <= ID_DIGITS or not all(c in "0123456789abcdefABCDEF" for c in digits):
+    if not _ID.fullmatch(digits):
         raise ValueError(f"a button id is up to {ID_DIGITS} hex digits such as 0012AB34, not {text[:40]!r}")
     return int(digits, 16)
 

@@ -1,13 +1,12 @@
 """The buttons in SQL."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from cloud.database import Instant, insert, metadata
+from cloud.database import Instant, Many, insert, metadata, milliseconds
 from cloud.fleet.claims import claim_hash
 from cloud.fleet.model import LAST_GENERATION, Button, Changed, Exists, KeysUsedUp, State, format_id
 
@@ -65,12 +64,8 @@ def _found(conn: sa.Connection, id: int) -> Button:
 
 
 def find(conn: sa.Connection, id: int) -> Button | None:
-    return next(iter(find_many(conn, [id])), None)
-
-
-def find_many(conn: sa.Connection, ids: Collection[int]) -> list[Button]:
-    """Those of `ids` that are in the fleet."""
-    return [_button(row) for row in conn.execute(sa.select(buttons).where(buttons.c.id.in_(ids)))]
+    row = conn.execute(sa.select(buttons).where(buttons.c.id == id)).first()
+    return None if row is None else _button(row)
 
 
 def newest(conn: sa.Connection, limit: int, offset: int = 0) -> list[Button]:
@@ -140,24 +135,34 @@ def _as_read(button: Button) -> sa.Update:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a button has used of its day on the link."""
+class Standing(NamedTuple):
+    """What ingest has to know of a button before it believes a message; the counts are of one UTC day."""
 
+    id: int
+    key_generation: int
+    state: str  # fleet.model.State
+    owner_id: int | None
+    last_counter: int
     uplinks: int
     downlinks: int
 
 
-def budgets(conn: sa.Connection, ids: Collection[int], day: date) -> dict[int, Budget]:
-    """What each of `ids` has used on the UTC day `day`."""
-    query = sa.select(buttons.c.id, buttons.c.uplinks_today, buttons.c.downlinks_today)
-    rows = conn.execute(query.where(buttons.c.id.in_(ids), buttons.c.budget_day == day))
-    used = {row.id: Budget(row.uplinks_today, row.downlinks_today) for row in rows}
-    return {id: used.get(id, Budget(0, 0)) for id in ids}
+_STANDINGS = Many(
+    """SELECT buttons.id, key_generation, state, owner_id, last_counter,
+        CASE WHEN budget_day = new.day THEN uplinks_today ELSE 0 END,
+        CASE WHEN budget_day = new.day THEN downlinks_today ELSE 0 END
+    FROM {new} CROSS JOIN buttons WHERE buttons.id = new.id""",
+    "id bigint, day date",
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+def standings(conn: sa.Connection, ids: Iterable[int], day: date) -> dict[int, Standing]:
+    """Those of `ids` that are in the fleet, with what each has used on the UTC day `day`."""
+    rows = _STANDINGS.rows(conn, [(id, day.isoformat()) for id in ids])
+    return {row[0]: Standing._make(row) for row in rows}
+
+
+class Heard(NamedTuple):
     """What a batch of accepted uplinks leaves to remember of one button."""
 
     button_id: int
@@ -169,38 +174,26 @@ class Heard:
     downlinks: int
 
 
+# One that was given a new key meanwhile counts anew, so it is not found.
+_NOTE = Many(
+    """UPDATE buttons SET
+        last_seen_at = new.at,
+        battery_mv = CASE WHEN new.counter > last_counter THEN new.battery ELSE battery_mv END,
+        temperature_c = CASE WHEN new.counter > last_counter THEN new.temperature ELSE temperature_c END,
+        last_counter = CASE WHEN new.counter > last_counter THEN new.counter ELSE last_counter END,
+        uplinks_today = new.uplinks + CASE WHEN budget_day = new.day THEN uplinks_today ELSE 0 END,
+        downlinks_today = new.downlinks + CASE WHEN budget_day = new.day THEN downlinks_today ELSE 0 END,
+        budget_day = new.day
+    FROM {new} WHERE buttons.id = new.id AND buttons.key_generation = new.generation""",
+    "id bigint, generation integer, counter bigint, battery integer, temperature integer, uplinks integer,"
+    " downlinks integer, at bigint, day date",
+)
+
+
 def note(conn: sa.Connection, heard: Sequence[Heard], now: datetime) -> None:
     """Remember what was heard. Only the counter's own order decides: an overtaken uplink never turns it back."""
-    if not heard:
-        return
-    newer = sa.bindparam("b_counter") > buttons.c.last_counter
-    same_day = buttons.c.budget_day == now.date()
-    conn.execute(
-        sa.update(buttons)
-        # One that was given a new key meanwhile counts anew.
-        .where(buttons.c.id == sa.bindparam("b_id"), buttons.c.key_generation == sa.bindparam("b_generation"))
-        .values(
-            last_seen_at=now,
-            battery_mv=sa.case((newer, sa.bindparam("b_battery")), else_=buttons.c.battery_mv),
-            temperature_c=sa.case((newer, sa.bindparam("b_temperature")), else_=buttons.c.temperature_c),
-            last_counter=sa.case((newer, sa.bindparam("b_counter")), else_=buttons.c.last_counter),
-            uplinks_today=sa.case((same_day, buttons.c.uplinks_today), else_=0) + sa.bindparam("b_uplinks"),
-            downlinks_today=sa.case((same_day, buttons.c.downlinks_today), else_=0) + sa.bindparam("b_downlinks"),
-            budget_day=now.date(),
-        ),
-        [
-            {
-                "b_id": one.button_id,
-                "b_generation": one.key_generation,
-                "b_counter": one.counter,
-                "b_battery": one.battery_mv,
-                "b_temperature": one.temperature_c,
-                "b_uplinks": one.uplinks,
-                "b_downlinks": one.downlinks,
-            }
-            for one in heard
-        ],
-    )
+    when = milliseconds(now), now.date().isoformat()
+    _NOTE.run(conn, [one + when for one in heard])
 
 
 def _button(row: sa.Row[Any]) -> Button:

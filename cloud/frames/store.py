@@ -1,15 +1,14 @@
 """The log of all that was heard, accepted or not, and the press log that decides replays, in SQL."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from cloud.database import BigId, Instant, insert, metadata
+from cloud.database import BigId, Instant, Many, metadata, moment
 from cloud.fleet.store import buttons
-from cloud.frames.model import Copy, Frame, Result
+from cloud.frames.model import Frame, Result, read_copies
 
 # Append-only: the raw truth. Its id is the live pages' event id.
 frames = sa.Table(
@@ -29,7 +28,7 @@ frames = sa.Table(
     sa.Column("seq_number", sa.Integer),
     sa.Column("listens", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("lqi", sa.Text),
-    sa.Column("copies", sa.JSON(none_as_null=True)),  # [{"station": "1F08", "rssi": -117.0, "replicas": 3}], best first
+    sa.Column("copies", sa.JSON(none_as_null=True)),  # what the callback said of stations, frames.model.read_copies
     # What the seal opened to, and what came of it.
     sa.Column("key_generation", sa.Integer),
     sa.Column("counter", sa.BigInteger),
@@ -86,11 +85,9 @@ _READ = (
 
 # An accepted message's name: button, key generation, counter.
 Key = tuple[int, int, int]
-_KEY = (uplinks.c.button_id, uplinks.c.key_generation, uplinks.c.counter)
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """What the press log knows of an accepted message."""
 
     received_at: datetime
@@ -100,29 +97,61 @@ class Claimed:
     downlink: bytes | None
 
 
-def claimed(conn: sa.Connection, keys: Collection[Key]) -> dict[Key, Claimed]:
+_CLAIMED = Many(
+    """SELECT button_id, key_generation, counter, received_at, heard_at, seq_number, pickup_id, downlink
+    FROM {new} CROSS JOIN uplinks
+    WHERE button_id = new.button AND key_generation = new.generation AND counter = new.count""",
+    "button bigint, generation integer, count bigint",
+)
+
+
+def claimed(conn: sa.Connection, keys: Iterable[Key]) -> dict[Key, Claimed]:
     """Those of `keys` that were accepted before."""
-    columns = (uplinks.c[field.name] for field in fields(Claimed))
-    rows = conn.execute(sa.select(*_KEY, *columns).where(sa.tuple_(*_KEY).in_(keys)))
-    return {tuple(row[:3]): Claimed(*row[3:]) for row in map(tuple, rows)}
+    found = {}
+    for row in _CLAIMED.rows(conn, list(keys)):
+        received_at, heard_at = moment(row.received_at), None if row.heard_at is None else moment(row.heard_at)
+        found[tuple(row[:3])] = Claimed(received_at, heard_at, row.seq_number, row.pickup_id, row.downlink)
+    return found
 
 
-def claim(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> set[Key]:
-    """Enter `rows` into the press log; gives the keys that were new. The table's key decides, not who looked first."""
-    if not rows:
-        return set()
-    statement = insert(conn, uplinks).on_conflict_do_nothing(index_elements=list(_KEY)).returning(*_KEY)
-    return {tuple(row) for row in conn.execute(statement, rows)}
+_CLAIM = """INSERT INTO uplinks (button_id, key_generation, counter, kind, parcels, battery_mv, temperature_c,
+        reset_cause, link_failures, heard_at, seq_number, received_at)
+    SELECT new.button, new.generation, new.counter, new.kind, new.parcels, new.battery, new.temperature,
+        new.reset_cause, new.failures, new.heard_at, new.seq, new.received_at
+    FROM {new} WHERE true ON CONFLICT DO NOTHING"""
+_CLAIM_COLUMNS = (
+    "button bigint, generation integer, counter bigint, kind text, parcels integer, battery integer,"
+    " temperature integer, reset_cause integer, failures integer, heard_at bigint, seq integer, received_at bigint"
+)
+_CLAIM_ALL = Many(_CLAIM, _CLAIM_COLUMNS)
+_CLAIM_NEW = Many(_CLAIM + " RETURNING button_id, key_generation, counter", _CLAIM_COLUMNS)
+
+
+def claim(conn: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> set[Key]:
+    """Enter `rows` into the press log; gives the keys that were new. The table's key decides, not who looked first.
+
+    A row: button, key generation, counter, kind, parcels, battery in mV, temperature in °C, reset cause, link
+    failures, heard at (ms), sequence number, received at (ms).
+    """
+    if conn.dialect.name == "postgresql":
+        return {tuple(row) for row in _CLAIM_NEW.rows(conn, rows)}
+    before = conn.exec_driver_sql("SELECT coalesce(max(rowid), 0) FROM uplinks").scalar_one()
+    if _CLAIM_ALL.run(conn, rows) == len(rows):
+        return {row[:3] for row in rows}
+    new = "SELECT button_id, key_generation, counter FROM uplinks WHERE rowid > ?"
+    return {tuple(row) for row in conn.exec_driver_sql(new, (before,))}
+
+
+_CONCLUDE = Many(
+    """UPDATE uplinks SET pickup_id = new.pickup, downlink = new.answer FROM {new}
+    WHERE button_id = new.button AND key_generation = new.generation AND counter = new.count""",
+    "button bigint, generation integer, count bigint, pickup bigint, answer bytea",
+)
 
 
 def conclude(conn: sa.Connection, ends: Mapping[Key, tuple[int | None, bytes | None]]) -> None:
-    """Write down what came of claimed messages: the pickup and the answer of each."""
-    if not ends:
-        return
-    match = (column == sa.bindparam(f"k{i}") for i, column in enumerate(_KEY))
-    statement = sa.update(uplinks).where(*match).values(pickup_id=sa.bindparam("p"), downlink=sa.bindparam("d"))
-    rows = [{"k0": k[0], "k1": k[1], "k2": k[2], "p": pickup, "d": down} for k, (pickup, down) in ends.items()]
-    conn.execute(statement, rows)
+    """Write down what came of claimed messages: the pickup and the answer of each that has one."""
+    _CONCLUDE.run(conn, [key + end for key, end in ends.items()])
 
 
 def cancelled_by(conn: sa.Connection, key: Key) -> int | None:
@@ -131,9 +160,29 @@ def cancelled_by(conn: sa.Connection, key: Key) -> int | None:
     return conn.execute(sa.select(sa.func.min(uplinks.c.counter)).where(*newer, uplinks.c.kind == "cancel")).scalar()
 
 
-def append(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Add `rows` to the log; all must have the same columns."""
-    conn.execute(sa.insert(frames), rows)
+_APPEND = Many(
+    """INSERT INTO frames (received_at, carrier, raw, raw_size, result, reason, device, data, heard_at, seq_number,
+        listens, lqi, copies, key_generation, counter, kind, pickup_id, downlink)
+    SELECT new.received_at, new.carrier, new.raw, new.raw_size, new.result, new.reason, new.device, new.data,
+        new.heard_at, new.seq, new.listens, new.lqi, new.copies, new.generation, new.counter, new.kind, new.pickup,
+        new.downlink
+    FROM {new}""",
+    "received_at bigint, carrier text, raw bytea, raw_size integer, result text, reason text, device bigint,"
+    " data bytea, heard_at bigint, seq integer, listens boolean, lqi text, copies json, generation integer,"
+    " counter bigint, kind text, pickup bigint, downlink bytea",
+)
+_APPEND_LOCK = 0x4652_414D_4553  # "FRAMES"
+
+
+def append(conn: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add `rows` to the log, the last thing in a transaction; a row has the columns of `frames` without its id.
+
+    Times are in ms, copies as JSON. Until the commit no other process adds any: ids then come to light in their order,
+    and a live page that reads on from the last one that it has passes over none.
+    """
+    if conn.dialect.name == "postgresql":  # on SQLite only one writes
+        conn.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_APPEND_LOCK,))
+    _APPEND.run(conn, rows)
 
 
 def newest(
@@ -203,7 +252,7 @@ def _frame(row: sa.Row[Any]) -> Frame:
         seq_number=row.seq_number,
         listens=row.listens,
         lqi=row.lqi,
-        copies=tuple(Copy(**copy) for copy in row.copies or ()),
+        copies=read_copies(row.copies or ()),
         key_generation=row.key_generation,
         counter=row.counter,
         kind=row.kind,

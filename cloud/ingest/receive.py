@@ -6,20 +6,22 @@ named result that is stored; what is wrong with one disturbs no other.
 """
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
+from typing import NamedTuple
 
+import orjson
 import sqlalchemy as sa
 
 import cloud.fleet.store as fleet
 import cloud.frames.store as frames
 import cloud.pickups.store as pickups
-from cloud.fleet.model import Button, State, parse_id
+from cloud.database import milliseconds
+from cloud.fleet.model import State, parse_id
 from cloud.frames.model import Result
 from cloud.ingest.downlink import Status, seal_downlink
 from cloud.ingest.keys import Keys
-from cloud.ingest.sigfox import Reception, read_callback
+from cloud.ingest.sigfox import USUAL, Reception, read_callback
 from cloud.ingest.uplink import WINDOW_BEHIND, Kind, Rejected, Uplink, open_uplink, read_header
 from cloud.pickups.model import ASK_STATES
 from cloud.stamps.lease import Lease
@@ -28,14 +30,13 @@ from cloud.stamps.lease import Lease
 COPY_TIME = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """What an inlet hands over: the payload as it came, and the device that its topic names, if it has one."""
 
     carrier: str
     device: str | None
     payload: bytes
-    renamed: Mapping[str, str] = field(default_factory=dict)  # a field map of the callbacks: see ingest.sigfox
+    renamed: Mapping[str, str] = USUAL  # a field map of the callbacks: see ingest.sigfox
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,7 @@ class Limits:
     downlinks_per_day: int = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a message ended. `downlink` is to be sent to `reception.device` once the batch is committed."""
 
     result: Result
@@ -58,13 +58,26 @@ class Outcome:
     downlink: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """What a fresh uplink did: the order it concerns and what there is to say to the button, if anything."""
 
     pickup_id: int | None = None
     answer: tuple[Status, int] | None = None
     note: str = ""
+
+
+NOTHING = Effect()  # of what only says that the button lives
+
+
+class Fresh(NamedTuple):
+    """An uplink whose counter this batch was the first to claim; `place` is that of its message in the batch."""
+
+    uplink: Uplink
+    reception: Reception
+    place: int
+
+
+Buttons = Mapping[int, fleet.Standing]
 
 
 def receive(
@@ -75,22 +88,21 @@ def receive(
     Stamps are taken from `lease`; an order that comes when it is empty is stamped later, and nobody waits for it here.
     """
     heard = [_read(message) for message in batch]
-    buttons = {b.id: b for b in fleet.find_many(conn, {h.device for h in heard if isinstance(h, Reception)})}
+    buttons = fleet.standings(conn, {h.device for h in heard if isinstance(h, Reception)}, now.date())
     opened = [_open(h, buttons, keys) for h in heard]
 
-    budgets = fleet.budgets(conn, buttons, now.date())
-    earlier = frames.claimed(conn, {_key(o) for o in opened if isinstance(o, Uplink)})
-    opened = _hold_to_limits(opened, earlier, buttons, budgets, limits)
+    earlier = frames.claimed(conn, _perhaps_claimed(opened, buttons))
+    opened = _hold_to_limits(opened, earlier, buttons, limits)
     fresh = _claim(conn, heard, opened, earlier, now)  # from here on a message counts once, whatever comes again
 
     effects = _order(conn, fresh, buttons, lease, now)
-    answers = _answer(fresh, effects, budgets, limits, keys)
-    frames.conclude(conn, {key: (effects[key].pickup_id, answers.get(key)) for key in fresh})
+    answers = _answer(fresh, effects, buttons, limits, keys)
+    frames.conclude(conn, {key: (effect.pickup_id, answers.get(key)) for key, effect in effects.items()})
     fleet.note(conn, _remember(fresh, answers), now)
 
-    taken = frames.claimed(conn, {_key(o) for o in opened if isinstance(o, Uplink)})
+    taken = _taken(conn, fresh, effects, answers, opened, earlier, now)
     outcomes = [_end(place, heard[place], opened[place], fresh, taken, effects, now) for place in range(len(batch))]
-    frames.append(conn, [_row(*one, now) for one in zip(batch, outcomes, strict=True)])
+    frames.append(conn, [_row(message, outcome, now) for message, outcome in zip(batch, outcomes, strict=True)])
     return outcomes
 
 
@@ -101,7 +113,7 @@ def _read(message: Message) -> Reception | Rejected:
         return rejected
 
 
-def _open(heard: Reception | Rejected, buttons: dict[int, Button], keys: Keys) -> Uplink | Rejected:
+def _open(heard: Reception | Rejected, buttons: Buttons, keys: Keys) -> Uplink | Rejected:
     if isinstance(heard, Rejected):
         return heard
     try:
@@ -109,7 +121,7 @@ def _open(heard: Reception | Rejected, buttons: dict[int, Button], keys: Keys) -
         button = buttons.get(heard.device)
         if button is None:
             return Rejected(Result.UNKNOWN_BUTTON, "not in the fleet")
-        if button.state is State.REVOKED:
+        if button.state == State.REVOKED:
             return Rejected(Result.REVOKED, "the button was revoked")
         if header.key_generation != button.key_generation:
             said = f"key generation {header.key_generation}, the fleet has {button.key_generation}"
@@ -120,39 +132,33 @@ def _open(heard: Reception | Rejected, buttons: dict[int, Button], keys: Keys) -
         return rejected
 
 
+def _perhaps_claimed(opened: Sequence[Uplink | Rejected], buttons: Buttons) -> set[frames.Key]:
+    """Copies, replays and what was overtaken: a counter above the highest accepted was never accepted."""
+    return {one.key for one in opened if isinstance(one, Uplink) and one.counter <= buttons[one.device].last_counter}
+
+
 def _hold_to_limits(
-    opened: Sequence[Uplink | Rejected],
-    earlier: Container[frames.Key],
-    buttons: dict[int, Button],
-    budgets: dict[int, fleet.Budget],
-    limits: Limits,
+    opened: Sequence[Uplink | Rejected], earlier: Container[frames.Key], buttons: Buttons, limits: Limits
 ) -> list[Uplink | Rejected]:
     """Refuse what is new but too old for the window or too much for the day."""
-    used = {device: budget.uplinks for device, budget in budgets.items()}
+    used: dict[int, int] = {}
     counted: set[frames.Key] = set()
 
     def hold(uplink: Uplink | Rejected) -> Uplink | Rejected:
-        if isinstance(uplink, Rejected) or (key := _key(uplink)) in earlier or key in counted:
+        if isinstance(uplink, Rejected) or (key := uplink.key) in earlier or key in counted:
             return uplink
-        behind = buttons[uplink.device].last_counter - uplink.counter
+        button = buttons[uplink.device]
+        behind = button.last_counter - uplink.counter
         if behind >= WINDOW_BEHIND:
             return Rejected(Result.STALE, f"counter {uplink.counter}, {behind} behind the newest")
-        if limits.uplinks_per_day and used[uplink.device] >= limits.uplinks_per_day:
+        uplinks = used.get(button.id, button.uplinks)
+        if limits.uplinks_per_day and uplinks >= limits.uplinks_per_day:
             return Rejected(Result.OVER_BUDGET, f"{limits.uplinks_per_day} uplinks were taken today (UTC) already")
-        used[uplink.device] += 1
+        used[button.id] = uplinks + 1
         counted.add(key)
         return uplink
 
     return [hold(uplink) for uplink in opened]
-
-
-@dataclass(frozen=True, slots=True)
-class Fresh:
-    """An uplink whose counter this batch was the first to claim; `place` is that of its message in the batch."""
-
-    uplink: Uplink
-    reception: Reception
-    place: int
 
 
 def _claim(
@@ -165,58 +171,58 @@ def _claim(
     """Claim each new counter in the press log, in counter order, so that a press comes before its cancel."""
     new: dict[frames.Key, Fresh] = {}
     for place, (reception, uplink) in enumerate(zip(heard, opened, strict=True)):
-        if isinstance(uplink, Uplink) and isinstance(reception, Reception) and (key := _key(uplink)) not in earlier:
+        if isinstance(uplink, Uplink) and isinstance(reception, Reception) and (key := uplink.key) not in earlier:
             new.setdefault(key, Fresh(uplink, reception, place))
+    in_order = sorted(new.items())
+    at = milliseconds(now)
     rows = [
-        {
-            "button_id": fresh.uplink.device,
-            "key_generation": fresh.uplink.key_generation,
-            "counter": fresh.uplink.counter,
-            "received_at": now,
-            "heard_at": fresh.reception.heard_at,
-            "seq_number": fresh.reception.seq_number,
-            "kind": fresh.uplink.kind.word,
-            "parcels": fresh.uplink.parcels,
-            "battery_mv": fresh.uplink.battery_mv,
-            "temperature_c": fresh.uplink.temperature_c,
-            "reset_cause": fresh.uplink.reset_cause,
-            "link_failures": fresh.uplink.link_failures,
-        }
-        for fresh in new.values()
+        (*key, uplink.kind.word, *uplink[4:], milliseconds(reception.heard_at), reception.seq_number, at)
+        for key, (uplink, reception, _) in in_order
     ]
     claimed = frames.claim(conn, rows)
-    return {key: new[key] for key in sorted(claimed)}
+    return {key: one for key, one in in_order if key in claimed}
 
 
 def _order(
-    conn: sa.Connection, fresh: dict[frames.Key, Fresh], buttons: dict[int, Button], lease: Lease, now: datetime
+    conn: sa.Connection, fresh: Mapping[frames.Key, Fresh], buttons: Buttons, lease: Lease, now: datetime
 ) -> dict[frames.Key, Effect]:
-    """Do what each uplink asks for: presses make or join orders, a cancel takes one back, an ask is looked up."""
+    """Do what uplinks ask for: presses make or join orders, a cancel takes one back, an ask is looked up.
+
+    In turns: first of every button the first, then of those with another the second; nearly always there is one turn.
+    """
+    turns: list[list[Uplink]] = []
+    turn_of: dict[int, int] = {}
+    for uplink, _, _ in fresh.values():
+        if uplink.kind in (Kind.PICKUP, Kind.CANCEL, Kind.ASK):
+            turn = turn_of[uplink.device] = turn_of.get(uplink.device, -1) + 1
+            if turn == len(turns):
+                turns.append([])
+            turns[turn].append(uplink)
     effects: dict[frames.Key, Effect] = {}
-    for kind, run in groupby(fresh.items(), key=lambda item: item[1].uplink.kind):
-        if kind is Kind.PICKUP:
-            effects |= _press(conn, dict(run), buttons, lease, now)
-            continue
-        for key, one in run:
-            effects[key] = _cancel_or_ask(conn, one.uplink, now)
+    for turn in turns:
+        effects |= _press(conn, [uplink for uplink in turn if uplink.kind is Kind.PICKUP], buttons, lease, now)
+        for uplink in turn:
+            if uplink.kind is not Kind.PICKUP:
+                effects[uplink.key] = _cancel_or_ask(conn, uplink, now)
     return effects
 
 
 def _press(
-    conn: sa.Connection, fresh: dict[frames.Key, Fresh], buttons: dict[int, Button], lease: Lease, now: datetime
+    conn: sa.Connection, presses: Sequence[Uplink], buttons: Buttons, lease: Lease, now: datetime
 ) -> dict[frames.Key, Effect]:
     effects: dict[frames.Key, Effect] = {}
-    for key, one in fresh.items():
-        overtaken = one.uplink.counter < buttons[one.uplink.device].last_counter
-        if overtaken and (counter := frames.cancelled_by(conn, key)):
-            effects[key] = Effect(None, (Status.CANCELLED, 0), f"taken back by counter {counter}, which overtook it")
-    presses = [(key, one.uplink) for key, one in fresh.items() if key not in effects]
-    asked = [pickups.Press(uplink.device, uplink.parcels) for _, uplink in presses]
-    requests = pickups.request(conn, asked, lease, now)
-    for (key, uplink), request in zip(presses, requests, strict=True):
+    for uplink in presses:
+        overtaken = uplink.counter < buttons[uplink.device].last_counter
+        if overtaken and (counter := frames.cancelled_by(conn, uplink.key)):
+            said = f"taken back by counter {counter}, which overtook it"
+            effects[uplink.key] = Effect(None, (Status.CANCELLED, 0), said)
+    standing = [uplink for uplink in presses if uplink.key not in effects]
+    requests = pickups.request(conn, [pickups.Press(one.device, one.parcels) for one in standing], lease, now)
+    for uplink, request in zip(standing, requests, strict=True):
         claimed = buttons[uplink.device].owner_id is not None
         answer = (Status.ACCEPTED if claimed else Status.UNCLAIMED, 0)
-        effects[key] = Effect(request.pickup_id, answer, "" if claimed else "no customer has claimed this button yet")
+        note = "" if claimed else "no customer has claimed this button yet"
+        effects[uplink.key] = Effect(request.pickup_id, answer, note)
     return effects
 
 
@@ -229,57 +235,74 @@ def _cancel_or_ask(conn: sa.Connection, uplink: Uplink, now: datetime) -> Effect
         latest = pickups.latest_of_button(conn, uplink.device)
         argument = ASK_STATES.get(latest.state, 0) if latest else 0
         return Effect(latest.id if latest else None, (Status.STATE, argument))
-    return Effect()
+    raise AssertionError(f"{uplink.kind.word} asks for nothing")
 
 
 def _answer(
-    fresh: dict[frames.Key, Fresh],
-    effects: dict[frames.Key, Effect],
-    budgets: dict[int, fleet.Budget],
+    fresh: Mapping[frames.Key, Fresh],
+    effects: Mapping[frames.Key, Effect],
+    buttons: Buttons,
     limits: Limits,
     keys: Keys,
 ) -> dict[frames.Key, bytes]:
     """The sealed answers to those that listen and have something to be told, as far as the day's budget goes."""
-    left = {device: limits.downlinks_per_day - budget.downlinks for device, budget in budgets.items()}
+    sent: dict[int, int] = {}
     answers: dict[frames.Key, bytes] = {}
-    for key, one in fresh.items():
-        answer = effects[key].answer
-        if answer is None or not one.reception.listens or left[one.uplink.device] <= 0:
+    for key, effect in sorted(effects.items()):
+        uplink, reception, _ = fresh[key]
+        device = uplink.device
+        downlinks = sent.get(device, buttons[device].downlinks)
+        if effect.answer is None or not reception.listens or downlinks >= limits.downlinks_per_day:
             continue
-        left[one.uplink.device] -= 1
-        device_key = keys.device_key(one.uplink.device, one.uplink.key_generation)
-        answers[key] = seal_downlink(*answer, answers=one.uplink, key=device_key)
+        sent[device] = downlinks + 1
+        device_key = keys.device_key(device, uplink.key_generation)
+        answers[key] = seal_downlink(*effect.answer, answers=uplink, key=device_key)
     return answers
 
 
-def _remember(fresh: dict[frames.Key, Fresh], answers: Container[frames.Key]) -> list[fleet.Heard]:
+def _remember(fresh: Mapping[frames.Key, Fresh], answers: Container[frames.Key]) -> list[fleet.Heard]:
     """What each button's row is to know, from the newest of its uplinks here (`fresh` is in counter order)."""
-    heard = []
-    for device, run in groupby(fresh.items(), key=lambda item: item[1].uplink.device):
-        uplinks = list(run)
-        newest = uplinks[-1][1].uplink
-        answered = sum(key in answers for key, _ in uplinks)
-        heard.append(
-            fleet.Heard(
-                device,
-                newest.key_generation,
-                newest.counter,
-                newest.battery_mv,
-                newest.temperature_c,
-                len(uplinks),
-                answered,
-            )
+    heard: dict[int, fleet.Heard] = {}
+    for key, (uplink, _, _) in fresh.items():
+        device, generation, counter = key
+        before = heard.get(device)
+        heard[device] = fleet.Heard(
+            device,
+            generation,
+            counter,
+            uplink.battery_mv,
+            uplink.temperature_c,
+            (before.uplinks if before else 0) + 1,
+            (before.downlinks if before else 0) + (key in answers),
         )
-    return heard
+    return list(heard.values())
+
+
+def _taken(
+    conn: sa.Connection,
+    fresh: Mapping[frames.Key, Fresh],
+    effects: Mapping[frames.Key, Effect],
+    answers: Mapping[frames.Key, bytes],
+    opened: Sequence[Uplink | Rejected],
+    earlier: Mapping[frames.Key, frames.Claimed],
+    now: datetime,
+) -> dict[frames.Key, frames.Claimed]:
+    """What the press log knows by now of every uplink here."""
+    taken = dict(earlier)
+    for key, (_, reception, _) in fresh.items():
+        pickup_id = effects.get(key, NOTHING).pickup_id
+        taken[key] = frames.Claimed(now, reception.heard_at, reception.seq_number, pickup_id, answers.get(key))
+    others = {one.key for one in opened if isinstance(one, Uplink)} - taken.keys()  # another worker's, just now
+    return taken | frames.claimed(conn, others)
 
 
 def _end(
     place: int,
     heard: Reception | Rejected,
     opened: Uplink | Rejected,
-    fresh: dict[frames.Key, Fresh],
-    taken: dict[frames.Key, frames.Claimed],
-    effects: dict[frames.Key, Effect],
+    fresh: Mapping[frames.Key, Fresh],
+    taken: Mapping[frames.Key, frames.Claimed],
+    effects: Mapping[frames.Key, Effect],
     now: datetime,
 ) -> Outcome:
     """The message's named result."""
@@ -287,11 +310,12 @@ def _end(
     if isinstance(opened, Rejected) or reception is None:
         assert isinstance(opened, Rejected)
         return Outcome(opened.result, opened.reason, reception)
-    key = _key(opened)
+    key = opened.key
     first = taken[key]
     if key in fresh and fresh[key].place == place:
-        note, downlink = effects[key].note, first.downlink
-        if effects[key].answer and reception.listens and downlink is None:
+        _, answer, note = effects.get(key, NOTHING)
+        downlink = first.downlink
+        if answer and reception.listens and downlink is None:
             note = "; ".join(filter(None, [note, "not answered: the day’s downlinks are used up"]))
         return Outcome(Result.ACCEPTED, note, reception, opened, first.pickup_id, downlink)
     age = now - first.received_at
@@ -308,29 +332,32 @@ def _end(
     return Outcome(Result.REPLAYED, said, reception, opened, first.pickup_id)
 
 
-def _row(message: Message, outcome: Outcome, now: datetime) -> dict[str, object]:
+def _row(message: Message, outcome: Outcome, now: datetime) -> tuple[object, ...]:
     """The message's line in the log."""
-    reception, uplink = outcome.reception, outcome.uplink
-    return {
-        "received_at": now,
-        "carrier": message.carrier,
-        "raw": message.payload[: frames.RAW_LIMIT],
-        "raw_size": len(message.payload),
-        "result": outcome.result,
-        "reason": outcome.reason,
-        "device": reception.device if reception else _claimed_device(message),
-        "data": reception.data[: frames.RAW_LIMIT] if reception else None,
-        "heard_at": reception.heard_at if reception else None,
-        "seq_number": reception.seq_number if reception else None,
-        "listens": reception.listens if reception else False,
-        "lqi": reception.lqi if reception else None,
-        "copies": [asdict(copy) for copy in reception.copies] if reception else None,
-        "key_generation": uplink.key_generation if uplink else None,
-        "counter": uplink.counter if uplink else None,
-        "kind": uplink.kind.word if uplink else None,
-        "pickup_id": outcome.pickup_id,
-        "downlink": outcome.downlink,
-    }
+    carrier, _, payload, _ = message
+    result, reason, reception, uplink, pickup_id, downlink = outcome
+    kept = (milliseconds(now), carrier, payload[: frames.RAW_LIMIT], len(payload), result.value, reason)
+    if reception is None:
+        return *kept, _claimed_device(message), None, None, None, False, None, None, None, None, None, None, None
+    said = (
+        reception.device,
+        reception.data[: frames.RAW_LIMIT],
+        milliseconds(reception.heard_at),
+        reception.seq_number,
+        reception.listens,
+        reception.lqi,
+        _stations(reception),
+    )
+    opened = (None, None, None) if uplink is None else (uplink.key_generation, uplink.counter, uplink.kind.word)
+    return *kept, *said, *opened, pickup_id, downlink
+
+
+def _stations(reception: Reception) -> str | None:
+    """As JSON, as they came; what is too long for that is read first, and so cut."""
+    if not reception.stations:
+        return None
+    said = orjson.dumps(reception.stations)
+    return (said if len(said) <= frames.RAW_LIMIT else orjson.dumps(reception.copies)).decode()
 
 
 def _claimed_device(message: Message) -> int | None:
@@ -339,7 +366,3 @@ def _claimed_device(message: Message) -> int | None:
         return None if message.device is None else parse_id(message.device)
     except ValueError:
         return None
-
-
-def _key(uplink: Uplink) -> frames.Key:
-    return uplink.device, uplink.key_generation, uplink.counter

@@ -7,20 +7,19 @@ read is left out and never costs a press.
 """
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+import orjson
+
 from cloud.fleet.model import format_id, parse_id
-from cloud.frames.model import Copy, Result
+from cloud.frames.model import Copy, Result, read_copies
 from cloud.ingest.uplink import Rejected
 
 SIZE_LIMIT = 65_536  # bytes; a callback has a few hundred
 MOST_FIELDS = 200  # of a form; a callback has a dozen
-MOST_COPIES = 32  # stations kept of one message
 LINK_QUALITIES = ("limit", "average", "good", "excellent")  # and, where they come as numbers, 0 to 3
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -38,13 +37,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "duplicates": ("duplicates",),
 }
 USUAL: Mapping[str, str] = {}  # a field map that renames nothing
-_STATION = re.compile(r"[0-9A-Za-z_.-]{1,32}")
+_TRUE = (True, "true", "True", 1, "1")
 # RC1: what the network itself reads from the best station's RSSI and how many heard it; the SNR says nothing here.
 _STRONG_DBM, _WEAK_DBM, _WELL_HEARD = -122, -135, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Reception:
+class Reception(NamedTuple):
     """A message as the network heard it: unverified."""
 
     device: int
@@ -54,7 +52,11 @@ class Reception:
     seq_number: int | None
     listens: bool
     lqi: str | None
-    copies: tuple[Copy, ...]
+    stations: list[Any]  # what it says of who heard it, as it came; `copies` reads it
+
+    @property
+    def copies(self) -> tuple[Copy, ...]:
+        return read_copies(self.stations)
 
 
 def read_callback(payload: bytes, device: str | None = None, renamed: Mapping[str, str] = USUAL) -> Reception:
@@ -69,20 +71,22 @@ def read_callback(payload: bytes, device: str | None = None, renamed: Mapping[st
     said = _fields(payload)
 
     def field(name: str) -> Any:
-        names = (renamed[name],) if name in renamed else FIELDS[name]
-        return next((said[known] for known in names if known in said), None)
+        for known in (renamed[name],) if name in renamed else FIELDS[name]:
+            if known in said:
+                return said[known]
+        return None
 
-    copies = _copies(field("duplicates"), field("station"), field("rssi"))
     named = field("device")
+    stations = _stations(field("duplicates"), field("station"), field("rssi"))
     return Reception(
-        device=_device(named, topic),
-        named=str(device if named is None else named),
-        data=_data(field("data")),
-        heard_at=_time(field("time")),
-        seq_number=_whole(field("seqNumber"), 0, 0xFFFF),
-        listens=field("ack") in (True, "true", "True", 1, "1"),
-        lqi=_quality(field("lqi")) or link_quality(copies),
-        copies=copies,
+        _device(named, topic),
+        str(device if named is None else named),
+        _data(field("data")),
+        _time(field("time")),
+        _whole(field("seqNumber"), 0, 0xFFFF),
+        field("ack") in _TRUE,
+        _quality(field("lqi")) or link_quality(read_copies(stations)),
+        stations,
     )
 
 
@@ -107,12 +111,20 @@ def _fields(payload: bytes) -> dict[str, Any]:
         except ValueError:
             raise Rejected(Result.MALFORMED, "neither JSON nor a form") from None
     try:
-        said = json.loads(payload)
-    except (ValueError, RecursionError):
-        raise Rejected(Result.MALFORMED, "not JSON") from None
+        said = orjson.loads(payload)
+    except ValueError:
+        said = _lenient(payload)
     if not isinstance(said, dict):
         raise Rejected(Result.MALFORMED, f"JSON, but {type(said).__name__} instead of an object")
     return said
+
+
+def _lenient(payload: bytes) -> Any:
+    """With NaN and Infinity, which templates of callbacks do write: they are side fields and cost no press."""
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        raise Rejected(Result.MALFORMED, "not JSON") from None
 
 
 def _device(said: Any, topic: int | None) -> int:
@@ -152,31 +164,24 @@ def _time(said: Any) -> datetime | None:
 
 
 def _quality(said: Any) -> str | None:
+    if said in LINK_QUALITIES:
+        return said
     number = _whole(said, 0, len(LINK_QUALITIES) - 1)
     if number is not None:
         return LINK_QUALITIES[number]
     return next((quality for quality in LINK_QUALITIES if quality == str(said).lower()), None)
 
 
-def _copies(listed: Any, station: Any, rssi: Any) -> tuple[Copy, ...]:
-    """What each station heard, best first; of a callback that does not list them, the one it names."""
+def _stations(listed: Any, station: Any, rssi: Any) -> list[Any]:
+    """Who heard it, as it came: a list, or of a callback that has none, the one station that it names."""
     if isinstance(listed, str):  # a form has it as text
         try:
-            listed = json.loads(listed)
-        except (ValueError, RecursionError):
+            listed = orjson.loads(listed)
+        except ValueError:
             listed = None
-    if not isinstance(listed, list) or not listed:
-        listed = [{"bsId": station, "rssi": rssi, "nbRep": 1}]
-    copies = [
-        Copy(station, rssi, _whole(one.get("nbRep"), 1, 3) or 1)
-        for one in listed[:MOST_COPIES]
-        if isinstance(one, dict)
-        and isinstance(station := one.get("bsId"), str)
-        and _STATION.fullmatch(station)
-        and (rssi := _number(one.get("rssi"))) is not None
-        and -200 <= rssi <= 50  # dBm: what a receiver can mean
-    ]
-    return tuple(sorted(copies, key=lambda copy: -copy.rssi))
+    if isinstance(listed, list) and listed:
+        return listed
+    return [] if station is None else [{"bsId": station, "rssi": rssi, "nbRep": 1}]
 
 
 def _number(said: Any) -> float | None:

@@ -3,8 +3,9 @@
 Whoever holds an `Uplink` holds a message whose seal was right: it came from the button, under that counter.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
+from struct import Struct
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
@@ -28,7 +29,11 @@ class Kind(IntEnum):
 
     @property
     def word(self) -> str:
-        return self.name.lower()
+        return _WORDS[self]
+
+
+_KINDS = tuple(Kind)
+_WORDS = tuple(kind.name.lower() for kind in Kind)
 
 
 class Rejected(Exception):
@@ -40,8 +45,7 @@ class Rejected(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The three bytes that travel in clear."""
 
     version: int
@@ -50,9 +54,8 @@ class Header:
     low_counter: int
 
 
-@dataclass(frozen=True, slots=True)
-class Uplink:
-    """A verified message of a button."""
+class Uplink(NamedTuple):
+    """A verified message of a button; its first three fields, `key`, name it among all."""
 
     device: int
     key_generation: int
@@ -63,6 +66,10 @@ class Uplink:
     temperature_c: int
     reset_cause: int
     link_failures: int
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return self[:3]
 
 
 def read_header(data: bytes) -> Header:
@@ -90,33 +97,33 @@ def open_uplink(data: bytes, *, device: int, key: bytes, last_counter: int) -> U
 
     Raises `Rejected`: malformed (size, version, reserved bits, kind, a pickup of nothing) or bad seal.
     """
-    header = read_header(data)
-    if header.version != 0:
-        raise Rejected(Result.MALFORMED, f"version {header.version}; this format is version 0")
-    if header.reserved:
-        raise Rejected(Result.MALFORMED, f"reserved bits {header.reserved:04b} are set")
+    version, generation, reserved, low_counter = read_header(data)
+    if version != 0:
+        raise Rejected(Result.MALFORMED, f"version {version}; this format is version 0")
+    if reserved:
+        raise Rejected(Result.MALFORMED, f"reserved bits {reserved:04b} are set")
     seal = AESCCM(key, tag_length=TAG_SIZE)
-    for counter in candidates(header.low_counter, last_counter):
+    for counter in candidates(low_counter, last_counter):
         try:
             body = seal.decrypt(nonce(UP, device, counter), data[3:], data[:1])
         except InvalidTag:
             continue
-        return _read_body(int.from_bytes(body, "big"), device, header.key_generation, counter)
+        return _read_body(int.from_bytes(body, "big"), device, generation, counter)
     raise Rejected(Result.BAD_SEAL, "tag wrong: not sealed by this button's key under a counter near its last")
 
 
 def _read_body(bits: int, device: int, key_generation: int, counter: int) -> Uplink:
     kind, parcels = bits >> 21, bits >> 18 & 7
-    if kind > max(Kind):
+    if kind >= len(_KINDS):
         raise Rejected(Result.MALFORMED, f"kind {kind} does not exist")
     if kind == Kind.PICKUP and not parcels:
         raise Rejected(Result.MALFORMED, "a pickup of 0 parcels")
     return Uplink(
-        device=device,
-        key_generation=key_generation,
-        counter=counter,
-        kind=Kind(kind),
-        parcels=parcels,
+        device,
+        key_generation,
+        counter,
+        _KINDS[kind],
+        parcels,
         battery_mv=1800 + 50 * (bits >> 12 & 63),
         temperature_c=(bits >> 6 & 63) - 20,
         reset_cause=bits >> 3 & 7,
@@ -124,6 +131,9 @@ def _read_body(bits: int, device: int, key_generation: int, counter: int) -> Upl
     )
 
 
+_NONCE = Struct(">BII4x")
+
+
 def nonce(direction: int, device: int, counter: int) -> bytes:
     """The 13 bytes of the CCM nonce: direction, device, full counter, zeros."""
-    return bytes([direction]) + device.to_bytes(4, "big") + counter.to_bytes(4, "big") + bytes(4)
+    return _NONCE.pack(direction, device, counter)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from cloud.places.model import Address
 
@@ -98,14 +99,12 @@ class PickupEvent:
     actor: str  # "button 0012AB34", "customer c.morvan@example.org", "staff admin"
 
 
-@dataclass(frozen=True, slots=True)
-class Press:
+class Press(NamedTuple):
     button_id: int
     parcels: int
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(NamedTuple):
     """What became of a press: it made a pickup (`is_new`) or joined one."""
 
     pickup_id: int

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 import cloud.stamps.store as stamps
-from cloud.database import BigId, Instant, insert, metadata
+from cloud.database import BigId, Instant, Many, metadata, milliseconds
 from cloud.fleet.model import format_id
 from cloud.fleet.store import buttons
 from cloud.pickups.model import (
@@ -64,31 +64,38 @@ pickup_events = sa.Table(
 )
 
 
+# Of MAX_PARCELS at most.
+_REQUEST = Many(
+    """INSERT INTO pickups (button_id, parcels, state, requested_at, changed_at)
+    SELECT new.button, new.count, 'requested', new.at, new.at FROM {new} WHERE true
+    ON CONFLICT (button_id) WHERE state = 'requested' DO UPDATE SET changed_at = excluded.changed_at,
+        parcels = CASE WHEN pickups.parcels + excluded.parcels > 99 THEN 99
+            ELSE pickups.parcels + excluded.parcels END
+    RETURNING button_id, id""",
+    "button bigint, count integer, at bigint",
+)
+_WITH_EVENTS = Many(
+    "SELECT DISTINCT pickup_id FROM {new} CROSS JOIN pickup_events WHERE pickup_id = new.id", "id bigint"
+)
+_EVENT = Many(
+    """INSERT INTO pickup_events (pickup_id, at, event, state, actor)
+    SELECT new.pickup, new.at, new.event, new.state, new.actor FROM {new}""",
+    "pickup bigint, at bigint, event text, state text, actor text",
+)
+
+
 def request(conn: sa.Connection, presses: Sequence[Press], lease: Lease, now: datetime) -> list[Requested]:
     """For each press, in their order, the open request of its button that it made or joined; a new one has a stamp."""
-    if not presses:
-        return []
     parcels: Counter[int] = Counter()
     for press in presses:
         parcels[press.button_id] += press.parcels
-    upsert = insert(conn, pickups)
-    both = pickups.c.parcels + upsert.excluded.parcels
-    upsert = upsert.on_conflict_do_update(
-        index_elements=[pickups.c.button_id],
-        index_where=_IS_REQUESTED,
-        set_={"parcels": sa.case((both > MAX_PARCELS, MAX_PARCELS), else_=both), "changed_at": now},
-    ).returning(pickups.c.button_id, pickups.c.id)
-    made_or_joined = conn.execute(
-        upsert.values(state=State.REQUESTED, requested_at=now, changed_at=now),
-        # In the buttons' order, so that two workers with the same buttons wait for each other and never in a ring.
-        [{"button_id": button, "parcels": min(count, MAX_PARCELS)} for button, count in sorted(parcels.items())],
-    )
-    ids = {row.button_id: row.id for row in made_or_joined}
+    at = milliseconds(now)
+    # In the buttons' order, so that two workers with the same buttons wait for each other and never in a ring.
+    asked = [(button, min(count, MAX_PARCELS), at) for button, count in sorted(parcels.items())]
+    ids = dict(map(tuple, _REQUEST.rows(conn, asked)))
 
     # A request and its first event are committed together: one without an event was made just now.
-    new = set(ids.values()) - set(
-        conn.scalars(sa.select(pickup_events.c.pickup_id).where(pickup_events.c.pickup_id.in_(ids.values())).distinct())
-    )
+    new = set(ids.values()) - {row[0] for row in _WITH_EVENTS.rows(conn, [(id,) for id in ids.values()])}
     stamps.reserve(conn, lease, sorted(new), now)
 
     requested = []
@@ -96,15 +103,11 @@ def request(conn: sa.Connection, presses: Sequence[Press], lease: Lease, now: da
         pickup_id = ids[press.button_id]
         requested.append(Requested(pickup_id, pickup_id in new))
         new.discard(pickup_id)  # a second press of the batch joins the first
-    conn.execute(
-        pickup_events.insert().values(at=now, state=State.REQUESTED),
+    _EVENT.run(
+        conn,
         [
-            {
-                "pickup_id": result.pickup_id,
-                "event": Event.PRESSED if result.is_new else Event.JOINED,
-                "actor": _button(press.button_id),
-            }
-            for press, result in zip(presses, requested, strict=True)
+            (pickup_id, at, (Event.PRESSED if is_new else Event.JOINED).value, "requested", _button(press.button_id))
+            for press, (pickup_id, is_new) in zip(presses, requested, strict=True)
         ],
     )
     return requested

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cloud.database import BigId, Instant, insert, metadata
+from cloud.database import BigId, Instant, Many, insert, metadata, milliseconds
 from cloud.stamps.lease import Lease
 from cloud.stamps.model import (
     SPENT,
@@ -132,18 +132,20 @@ def pool_left(conn: sa.Connection) -> int:
     return conn.execute(sa.select(sa.func.count()).select_from(stamps).where(_MINTED)).scalar_one()
 
 
+_RESERVE = Many(
+    """UPDATE stamps SET state = 'reserved', pickup_id = new.pickup, lease_id = NULL, changed_at = new.at
+    FROM {new} WHERE stamps.id = new.id AND stamps.lease_id = new.lease AND state = 'minted'""",
+    "id bigint, pickup bigint, lease bigint, at bigint",
+)
+
+
 def reserve(conn: sa.Connection, lease: Lease, pickup_ids: Sequence[int], now: datetime) -> None:
     """One stamp for each pickup, from the lease. For whom it has none left, `serve_waiting` will: nobody waits here."""
-    waiting = list(pickup_ids)
-    take = (
-        stamps.update()
-        .where(stamps.c.id == sa.bindparam("taken"), stamps.c.lease_id == lease.id, _MINTED)
-        .values(state=State.RESERVED, pickup_id=sa.bindparam("pickup"), lease_id=None, changed_at=now)
-    )
+    waiting, at = list(pickup_ids), milliseconds(now)
     while waiting and (ids := lease.take(len(waiting))):
         served = waiting[: len(ids)]
-        rows = [{"taken": id, "pickup": pickup} for id, pickup in zip(ids, served, strict=True)]
-        if conn.execute(take, rows).rowcount == len(rows):
+        rows = [(id, pickup, lease.id, at) for id, pickup in zip(ids, served, strict=True)]
+        if _RESERVE.run(conn, rows) == len(rows):
             waiting = waiting[len(rows) :]
         else:  # some ids were taken before: by a transaction that was thought undone, or after the lease ran out
             stamped = set(conn.scalars(sa.select(stamps.c.pickup_id).where(stamps.c.pickup_id.in_(served))))
