@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import prometheus_client
 import sqlalchemy as sa
@@ -26,8 +25,8 @@ import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
 from cloud.ingest.callbacks import PATH, Callbacks
+from cloud.ingest.inlet import open_inlet, without_password
 from cloud.ingest.keys import make_keys, read_keys
-from cloud.ingest.mqtt import DEFAULT_PORTS, Inlet
 from cloud.ingest.receive import Limits
 from cloud.ingest.writer import Writer
 from cloud.live import Bell
@@ -102,7 +101,13 @@ def run(
 
     limits = Limits(settings.uplinks_per_day, settings.downlinks_per_day)
     writer = Writer(engine, keys, limits=limits, lease=lease, registry=registry, committed=committed)
-    inlet = Inlet(broker_url, writer, registry=registry)
+    inlet = open_inlet(
+        broker_url,
+        writer,
+        registry=registry,
+        partitions=settings.broker_partitions,
+        replicas=settings.broker_replicas,
+    )
     parts = (inlet, writer, keeper)
     threads = [threading.Thread(target=part.run, name=type(part).__name__, daemon=True) for part in parts]
     for thread in threads:
@@ -110,7 +115,7 @@ def run(
     try:
         # Before anything publishes for it: a broker keeps nothing for a session that it has not met.
         if not inlet.wait_connected(BROKER_S):
-            raise CannotStart(f"the broker does not answer: {_without_password(broker_url)}")
+            raise CannotStart(f"the broker does not answer: {without_password(broker_url)}")
         beside = start_beside()
         checks = {
             "database": lambda: not writer.held_up and _answers(engine),
@@ -228,11 +233,6 @@ def _check_key(engine: sa.Engine, vault: Vault, master_key: Path) -> None:
             stamps.check_key(conn, vault)
     except WrongKey as error:
         raise CannotStart(f"{error}: {master_key}. Put back the one that belongs to this database") from None
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
 
 
 def _answers(engine: sa.Engine) -> bool:

@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     mqtt_port: Port = 1883
     database_url: SecretStr | None = None  # may carry a password; default: SQLite in the data folder
     broker_url: SecretStr | None = None  # may carry a password; default: a nats-server started here
+    # Of JetStream, where the broker's URL is nats:// or tls://. As many workers as partitions share the load.
+    broker_partitions: int = Field(8, ge=1, le=64)
+    broker_replicas: int | None = Field(None, ge=1, le=5)  # default: three in a cluster, one where there is one server
     master_key_file: Path | None = None  # default: master.key in the data folder
     uplinks_per_day: int = Field(140, ge=0)  # what Sigfox lets a device send; 0 = no limit
     downlinks_per_day: int = Field(4, ge=0)  # what Sigfox sends to a device
@@ -54,7 +57,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_mqtt(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not _is_broker(url.get_secret_value()):
-            raise ValueError("a broker is mqtt://[USER:PASSWORD@]HOST[:PORT], or mqtts://")
+            raise ValueError("a broker is mqtt://[USER:PASSWORD@]HOST[:PORT], mqtts://, or nats:// or tls:// and hosts")
         return url
 
     @field_validator("callback_secret")
@@ -108,6 +111,11 @@ def load(**given: object) -> Settings:
 def _is_broker(url: str) -> bool:
     try:
         parts = urlsplit(url)
+        if parts.scheme in ("nats", "tls"):
+            if parts.path or parts.query or parts.fragment:  # such as the rest of a password that holds a slash
+                return False
+            login, at, hosts = parts.netloc.rpartition("@")
+            return all(_is_broker(f"mqtt://{login}{at}{host}") for host in hosts.split(","))
         return parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # of a port that is none; it would repeat what stands there, which may be half a password
         return False

@@ -10,8 +10,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 PATIENCE_S = 60  # only ever waited out by a test that fails
 
 
-def make_client(client_id: str) -> paho.Client:
+Login = tuple[str, str] | None  # name and password
+
+
+def make_client(client_id: str, login: Login = None) -> paho.Client:
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=False, protocol=paho.MQTTv311)
+    if login:
+        client.username_pw_set(*login)
     client.max_inflight_messages_set(0)
     client.reconnect_delay_set(min_delay=1, max_delay=1)
     return client
@@ -20,8 +25,8 @@ def make_client(client_id: str) -> paho.Client:
 class Publisher:
     """Publishes at QoS 1, over any number of brokers' deaths."""
 
-    def __init__(self, port: int) -> None:
-        self._client = make_client("test-publisher")
+    def __init__(self, port: int, login: Login = None) -> None:
+        self._client = make_client("test-publisher", login)
         self._client.connect("127.0.0.1", port)
         self._sent: list[paho.MQTTMessageInfo] = []
 
@@ -43,8 +48,8 @@ class Publisher:
             assert sent.is_published()
 
 
-def publish(port: int, messages: Iterable[tuple[str, bytes]]) -> None:
-    with Publisher(port) as publisher:
+def publish(port: int, messages: Iterable[tuple[str, bytes]], login: Login = None) -> None:
+    with Publisher(port, login) as publisher:
         publisher.send(messages)
         publisher.wait()
 
@@ -52,10 +57,10 @@ def publish(port: int, messages: Iterable[tuple[str, bytes]]) -> None:
 class Subscriber:
     """Collects what comes on `topics`, in a session that outlives its connections; entered, it is subscribed."""
 
-    def __init__(self, port: int, *topics: str, client_id: str = "test-subscriber") -> None:
+    def __init__(self, port: int, *topics: str, client_id: str = "test-subscriber", login: Login = None) -> None:
         self._arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self._subscribed: queue.Queue[bool] = queue.Queue()
-        self._client = make_client(client_id)
+        self._client = make_client(client_id, login)
         self._client.on_connect = self._on_connect
         self._topics = topics
         self._client.on_subscribe = lambda *_: self._subscribed.put(True)

@@ -216,16 +216,23 @@ def started(
             process.wait()
 
 
-def takes_mqtt(port: int) -> bool:
+def takes_mqtt(port: int, login: tuple[str, str] | None = None) -> bool:
     """Whether a broker on 127.0.0.1 answers CONNECT with CONNACK; its port is open some time before that."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(CONNECT)
+            connection.sendall(CONNECT if login is None else _connect_as(*login))
             answer = connection.recv(len(CONNACK))
             connection.sendall(DISCONNECT)
             return answer == CONNACK
     except OSError:
         return False
+
+
+def _connect_as(user: str, password: str) -> bytes:
+    """CONNECT with a name and a password, of at most 127 bytes in all."""
+    said = b"".join(len(one).to_bytes(2) + one for one in (user.encode(), password.encode()))
+    body = CONNECT[2:9] + b"\xc2" + CONNECT[10:] + said
+    return bytes([CONNECT[0], len(body)]) + body
 
 
 @contextmanager
