@@ -19,6 +19,7 @@ from tests.benchmarks import (
     firmware,
     fleets,
     ingest,
+    jetstream,
     latency,
     mqtt,
     page,
@@ -55,6 +56,7 @@ def posted(name: str, opened: fleets.Opened) -> Benchmark:
 BENCHMARKS = (
     Benchmark("ingest", "messages/s", ingest.prepare, count=3000, short_count=3, rounds=7),
     Benchmark("ingest over MQTT", "messages/s", mqtt.prepare, count=6000, short_count=3, rounds=7),
+    Benchmark("ingest from JetStream", "messages/s", jetstream.prepare, count=6000, short_count=3, rounds=7),
     drained("Mosquitto into SQLite, a week", drain.prepare, traffic=week, opened=fleets.sqlite),
     drained("Mosquitto into SQLite, first presses", drain.prepare, traffic=first_presses, opened=fleets.sqlite),
     drained("Mosquitto into PostgreSQL, a week", drain.prepare, traffic=week, opened=fleets.postgresql),
