@@ -27,6 +27,7 @@ from tests.benchmarks import (
     read,
     register,
     report,
+    scale,
     stamps,
 )
 from tests.benchmarks.measure import Benchmark, Row, measure
@@ -62,6 +63,7 @@ BENCHMARKS = (
     drained("Mosquitto into PostgreSQL, a week", drain.prepare, traffic=week, opened=fleets.postgresql),
     drained("Mosquitto into PostgreSQL, first presses", drain.prepare, traffic=first_presses, opened=fleets.postgresql),
     drained("two workers", drain.prepare_workers, traffic=week, opened=fleets.postgresql),
+    Benchmark("a large fleet", "µs/message", scale.prepare, count=200_000, short_count=30, rounds=3),
     answered("answered from SQLite", fleets.sqlite),
     answered("answered from PostgreSQL", fleets.postgresql),
     posted("callbacks into SQLite", fleets.sqlite),

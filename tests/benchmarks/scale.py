@@ -7,7 +7,6 @@ that differ most. 10 million buttons and 50 million frames need 25 GB and half a
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -174,20 +173,10 @@ def anywhere(buttons: int) -> Iterator[int]:
 
 
 def server_cpu_s(cluster: postgres.Cluster) -> float:
-    """What PostgreSQL's processes have computed, those that ended included."""
-    postmaster = int((cluster.folder / "data" / "postmaster.pid").read_text().split()[0])
-    ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            pid, rest = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended
-            continue
-        own, of_ended = sum(map(int, rest[11:13])), sum(map(int, rest[13:15]))
-        if pid == postmaster:
-            ticks += own + of_ended
-        elif int(rest[1]) == postmaster:
-            ticks += own
-    return ticks / os.sysconf("SC_CLK_TCK")
+    """What those of PostgreSQL's processes have computed that run now: a session has one, with one thread."""
+    postmaster = (cluster.folder / "data" / "postmaster.pid").read_text().split()[0]
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    return sum(int(Path(f"/proc/{child}/schedstat").read_text().split()[0]) for child in children) / 1e9
 
 
 @contextmanager
