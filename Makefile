@@ -26,8 +26,8 @@ help: ## List the targets
 
 setup: .venv/installed cloud/static/vendor/.fetched ## What running Domino needs: packages and front-end files
 
-setup-test: setup .venv/installed-for-tests build/stubs/installed ## What testing needs on top: tools, type stubs, Chromium, Mosquitto, PostgreSQL, promtool, systemd-analyze
-	@tools/setup/debian.sh chromium libatomic1 mosquitto postgresql prometheus systemd  # libatomic1: Playwright's own node links to it
+setup-test: setup .venv/installed-for-tests build/stubs/installed ## What testing needs on top: tools, type stubs, Chromium, Mosquitto, PostgreSQL, promtool, wrk …
+	@tools/setup/debian.sh chromium libatomic1 mosquitto mosquitto-clients postgresql prometheus systemd wrk  # libatomic1: Playwright's own node links to it
 
 demo: setup ## Press a button on this machine and watch it become a stamped order
 	@$(BIN)/domino demo
@@ -47,6 +47,7 @@ fix: setup-test ## Repair what ruff can repair by itself
 	@$(BIN)/ruff format
 
 bench: setup-test ## Measure, each figure against a peer or a limit
+	@$(BIN)/python -m tests.benchmarks.node_red || echo "Without Node-RED, which needs node and npm."
 	@$(BIN)/python -m tests.benchmarks
 
 fuzz: setup-test .venv/installed-for-fuzz ## Fuzz every parser with 10 million inputs (INPUTS=…), for about half an hour

@@ -1,9 +1,12 @@
 """Debian's PostgreSQL for tests: a cluster that syncs nothing to disk, and in it a database a test."""
 
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import sqlalchemy as sa
 
@@ -14,7 +17,6 @@ from tools.postgres import Home, Missing, prepared
 __all__ = ["Cluster", "Missing", "cluster"]
 
 SETTINGS = {
-    "listen_addresses": "",
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -22,6 +24,7 @@ SETTINGS = {
     "shared_buffers": "32MB",
     "max_connections": "60",
 }
+DURABLE = {"shared_buffers": "256MB"}  # Debian's defaults else: what is committed is on disk
 
 
 @dataclass
@@ -55,9 +58,16 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """A cluster that takes connections; raises `Missing`."""
-    with prepared() as home, home.running(SETTINGS):
+def cluster(settings: Mapping[str, str] = MappingProxyType(SETTINGS), *, on_disk: bool = False) -> Iterator[Cluster]:
+    """A cluster that takes connections; raises `Missing`. `on_disk`: not in /tmp, which may be memory."""
+    with ExitStack() as end:
+        data = None
+        if on_disk:
+            folder = Path(end.enter_context(TemporaryDirectory(prefix="domino-postgresql-", dir="/var/tmp")))
+            folder.chmod(0o711)  # the server's user has to pass
+            data = folder / "data"
+        home = end.enter_context(prepared(data))
+        end.enter_context(home.running(settings))
         running = Cluster(home)
         running.make_template()
         yield running

@@ -7,13 +7,31 @@ import sys
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import structlog
 from rich.console import Console
 from rich.progress import Progress
 
-from tests.benchmarks import firmware, ingest, mqtt, page, radio, read, register, report, stamps
+from tests.benchmarks import (
+    callbacks,
+    drain,
+    firmware,
+    fleets,
+    ingest,
+    jetstream,
+    latency,
+    mqtt,
+    page,
+    radio,
+    read,
+    register,
+    report,
+    scale,
+    stamps,
+)
 from tests.benchmarks.measure import Benchmark, Row, measure
+from tests.benchmarks.traffic import first_presses, week
 
 BUILD = Path(__file__).parents[2] / "build" / "bench"
 P99 = (0.5, 0.99)
@@ -21,9 +39,35 @@ LIVE = 10_000_000  # stamps, the design point
 UPLINK_BY_MQTT = partial(firmware.prepare_uplink_heap, link="mqtt", bare="bare socket")
 UPLINK_BY_MODEM = partial(firmware.prepare_uplink_heap, link="wisol", bare="bare uart")
 
+
+def drained(name: str, prepare: Any, **ways: Any) -> Benchmark:
+    return Benchmark(name, "messages/s", partial(prepare, **ways), count=18_000, short_count=3, rounds=3)
+
+
+def answered(name: str, opened: fleets.Opened) -> Benchmark:
+    prepare = partial(latency.prepare, opened=opened)
+    return Benchmark(name, "ms", prepare, count=10_000, short_count=3, rounds=3, quantiles=P99)
+
+
+def posted(name: str, opened: fleets.Opened) -> Benchmark:
+    prepare = partial(callbacks.prepare, traffic=week, opened=opened)
+    return Benchmark(name, "callbacks/s", prepare, count=54_000, short_count=180, rounds=3)
+
+
 BENCHMARKS = (
     Benchmark("ingest", "messages/s", ingest.prepare, count=3000, short_count=3, rounds=7),
     Benchmark("ingest over MQTT", "messages/s", mqtt.prepare, count=6000, short_count=3, rounds=7),
+    Benchmark("ingest from JetStream", "messages/s", jetstream.prepare, count=6000, short_count=3, rounds=7),
+    drained("Mosquitto into SQLite, a week", drain.prepare, traffic=week, opened=fleets.sqlite),
+    drained("Mosquitto into SQLite, first presses", drain.prepare, traffic=first_presses, opened=fleets.sqlite),
+    drained("Mosquitto into PostgreSQL, a week", drain.prepare, traffic=week, opened=fleets.postgresql),
+    drained("Mosquitto into PostgreSQL, first presses", drain.prepare, traffic=first_presses, opened=fleets.postgresql),
+    drained("two workers", drain.prepare_workers, traffic=week, opened=fleets.postgresql),
+    Benchmark("a large fleet", "µs/message", scale.prepare, count=200_000, short_count=30, rounds=3),
+    answered("answered from SQLite", fleets.sqlite),
+    answered("answered from PostgreSQL", fleets.postgresql),
+    posted("callbacks into SQLite", fleets.sqlite),
+    posted("callbacks into PostgreSQL", fleets.postgresql),
     Benchmark("radio model", "messages/s", radio.prepare, count=20_000, short_count=20, rounds=7),
     Benchmark("minting stamps", "codes/s", stamps.prepare, count=100_000, short_count=100, rounds=7),
     Benchmark("minting in memory", "codes/s", register.prepare_minting, count=LIVE, short_count=2000, rounds=3),

@@ -1,29 +1,20 @@
 """Ingest in one process: batches into SQLite, WAL and synchronous FULL, against one commit each and the bare rows."""
 
-import os
-import random
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
-import cloud.fleet.store as fleet
 from cloud import database
-from cloud.accounts.store import accounts
 from cloud.frames.model import Result
-from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Limits, Message, receive
 from cloud.ingest.writer import MOST_IN_A_BATCH
+from tests.benchmarks.fleets import NOW, SqliteFleets
 from tests.benchmarks.measure import Role, Way, rate
-from tests.sealing import callback, seal
-from tests.stock import lease_of, stock
-
-NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
-KEYS = Keys(bytes(range(32)))
+from tests.benchmarks.traffic import KEYS, first_presses
+from tests.stock import lease_of
 
 # What one message leaves in each table, in the order of the foreign keys.
 INSERTED = ("pickups", "pickup_events", "uplinks", "frames")
@@ -41,57 +32,20 @@ UPDATED = {
 }
 
 
-def presses(count: int) -> list[Message]:
-    """The dearest message there is, `count` times: each from a button of its own, each an order, a stamp, an answer."""
-    devices = random.Random(1).sample(range(1, count + 1), count)
-    return [
-        Message("mqtt", f"{d:08X}", callback(d, seal(device=d, key=KEYS.device_key(d, 0), counter=1), seq=d & 0xFFF))
-        for d in devices
-    ]
-
-
-class Fleets:
-    """Databases with `count` claimed buttons that were never heard, and as many stamps in the pool."""
-
-    def __init__(self, folder: Path, count: int) -> None:
-        self._template, self._copy = folder / "template.db", folder / "fleet.db"
-        engine = database.connect(f"sqlite:///{self._template}")
-        database.metadata.create_all(engine)
-        owner = {"id": 1, "name": "claire", "display_name": "Claire", "role": "customer", "password_hash": "-"}
-        with engine.begin() as conn:
-            conn.execute(sa.insert(accounts).values(**owner, created_at=NOW))
-            for device in range(1, count + 1):
-                fleet.add(conn, id=device, place=None, claim_code="", now=NOW, owner_id=1)
-            stock(conn, count)
-        engine.dispose()
-
-    @contextmanager
-    def fresh(self) -> Iterator[sa.Engine]:
-        shutil.copy(self._template, self._copy)
-        with self._copy.open("rb+") as copy:
-            os.fsync(copy.fileno())  # or the first commit would wait for the copy
-        engine = database.connect(f"sqlite:///{self._copy}")
-        engine.connect().close()
-        try:
-            yield engine
-        finally:
-            engine.dispose()  # which folds the WAL back and removes it
-
-
 @contextmanager
 def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
-    fleets, messages = Fleets(folder, count), presses(count)
-    with fleets.fresh() as engine:
-        take(engine, messages, MOST_IN_A_BATCH)
-        writes = written(engine)
+    fleets, messages = SqliteFleets(folder, count, [count]), first_presses(count).messages
+    with fleets.fresh() as fleet:
+        take(fleet.engine, messages, MOST_IN_A_BATCH)
+        writes = written(fleet.engine)
 
     def receiving(batch_size: int, wanted: int) -> list[float]:
-        with fleets.fresh() as engine:
-            return rate(wanted, lambda: take(engine, messages[:wanted], batch_size))
+        with fleets.fresh() as fleet:
+            return rate(wanted, lambda: take(fleet.engine, messages[:wanted], batch_size))
 
     def writing() -> list[float]:
-        with fleets.fresh() as engine:
-            return rate(count, lambda: write(engine, writes))
+        with fleets.fresh() as fleet:
+            return rate(count, lambda: write(fleet.engine, writes))
 
     yield (
         Way(Role.OURS, f"receive, {MOST_IN_A_BATCH} a transaction", lambda: receiving(MOST_IN_A_BATCH, count)),

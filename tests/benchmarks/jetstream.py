@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nats
-import sqlalchemy as sa
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry
@@ -24,8 +23,9 @@ from cloud.ingest.receive import Limits, Message, Outcome
 from cloud.ingest.uplink_stream import ACK_WAIT_S, GROUP, STREAM, consumer_of
 from cloud.ingest.writer import MOST_IN_A_BATCH, Writer
 from tests.benchmarks import mqtt, wire
-from tests.benchmarks.ingest import KEYS, Fleets, presses
+from tests.benchmarks.fleets import Fleet, SqliteFleets
 from tests.benchmarks.measure import Role, Way, rate
+from tests.benchmarks.traffic import KEYS, first_presses
 from tests.stock import lease_of
 from tools.cluster import Cluster, cluster
 
@@ -50,32 +50,32 @@ class Acknowledger(Gated):
 
 @contextmanager
 def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
-    fleets = Fleets(folder, count)
-    messages = presses(count)
+    sent = first_presses(count)
+    fleets, messages = SqliteFleets(folder, sent.buttons, [sent.presses]), sent.messages
     burst = b"".join(
         b"PUB uplinks.%s %d\r\n%s\r\n" % (str(m.device).encode(), len(m.payload), m.payload) for m in messages
     )
-    burst_by_mqtt = wire.publishes((f"sigfox/{m.device}/up".encode(), m.payload) for m in messages)
+    burst_by_mqtt = wire.publishes(sent.published)
 
     def inlet(kind: type[Gated]) -> list[float]:
-        with new_server(folder) as server, fleets.fresh() as engine:
-            with listening(kind, server.url, engine):
+        with new_server(folder) as server, fleets.fresh() as fleet:
+            with listening(kind, server.url, fleet):
                 pass  # the stream is there from now on
             fill(server, burst, count)
-            with listening(kind, server.url, engine) as wait:
+            with listening(kind, server.url, fleet) as wait:
                 return rate(count, lambda: wait(count))
 
     def inlet_of_mqtt(kind: type[Gated]) -> list[float]:
-        with mqtt.new_broker(folder) as broker, fleets.fresh() as engine:
-            with listening(kind, broker.url, engine):
+        with mqtt.new_broker(folder) as broker, fleets.fresh() as fleet:
+            with listening(kind, broker.url, fleet):
                 pass
             wire.fill(broker.port, burst_by_mqtt, count)
-            with listening(kind, broker.url, engine) as wait:
+            with listening(kind, broker.url, fleet) as wait:
                 return rate(count, lambda: wait(count))
 
     def bare() -> list[float]:
-        with new_server(folder) as server, fleets.fresh() as engine:
-            with listening(Acknowledger, server.url, engine, partitions=1):
+        with new_server(folder) as server, fleets.fresh() as fleet:
+            with listening(Acknowledger, server.url, fleet, partitions=1):
                 pass
             fill(server, burst, count)
             return rate(count, lambda: asyncio.run(drain(server, count)))
@@ -97,12 +97,12 @@ def new_server(folder: Path) -> Iterator[Cluster]:
 
 
 @contextmanager
-def listening(kind: type[Gated], url: str, engine: sa.Engine, **options: int) -> Iterator[Callable[[int], None]]:
+def listening(kind: type[Gated], url: str, fleet: Fleet, **options: int) -> Iterator[Callable[[int], None]]:
     """A connected inlet; gives what lets it work, and waits until it has committed so many."""
     registry, more = CollectorRegistry(), threading.Event()
-    with database.reading(engine) as conn:
+    with database.reading(fleet.engine) as conn:
         lease = lease_of(conn)
-    writer = kind(engine, KEYS, limits=Limits(), lease=lease, registry=registry, committed=more.set)
+    writer = kind(fleet.engine, KEYS, limits=Limits(), lease=lease, registry=registry, committed=more.set)
     writer.gate = threading.Event()
     inlet = open_inlet(url, writer, registry=registry, **options)
 

@@ -2,14 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
 from pathlib import Path
 
-Run = Callable[[], list[float]]
+Samples = list[float] | Mapping[str, list[float]]  # in the benchmark's unit, or of several by unit, the first its own
+Run = Callable[[], Samples]
+MORE_IS_BETTER = ("/s", "/CPU-s")  # how such units end
 OnRun = Callable[[str, int, int], object]  # a way's name, how many runs are done, of how many
 
 
@@ -34,7 +37,7 @@ class Benchmark:
     """`prepare(folder, count)` gives the ways, ours first, each to be run any number of times on `count` things."""
 
     name: str
-    unit: str  # "messages/s": more is better; "ms": less is
+    unit: str  # "messages/s" and "messages/CPU-s": more is better; "ms": less is
     prepare: Callable[[Path, int], AbstractContextManager[Sequence[Way]]]
     count: int
     short_count: int  # enough to see that it works
@@ -57,19 +60,21 @@ class Row:
 
 
 def measure(benchmark: Benchmark, folder: Path, *, count: int, rounds: int, warm_up: bool, on_run: OnRun) -> list[Row]:
-    """One row for each way and quantile. A warm-up is one round that is thrown away: imports, caches, derived keys."""
+    """One row for each way, unit and quantile. A warm-up is one round that is thrown away: imports, caches, keys."""
     with benchmark.prepare(folder, count) as ways:
-        samples: list[list[float]] = [[] for _ in ways]
+        samples: list[dict[str, list[float]]] = [defaultdict(list) for _ in ways]
         turns = range(-warm_up, rounds)
         for done, (turn, at) in enumerate(product(turns, range(len(ways)))):
             on_run(ways[at].name, done, len(turns) * len(ways))
             measured = ways[at].run()
-            if turn >= 0:
-                samples[at] += measured
+            for unit, taken in (measured if isinstance(measured, Mapping) else {benchmark.unit: measured}).items():
+                samples[at][unit] += taken if turn >= 0 else []
     return [
-        _row(benchmark, way, quantile, taken, samples[0])
+        _row(benchmark.name, unit, way, quantile, taken[unit], samples[0][unit])
+        for unit in samples[0]
         for quantile in benchmark.quantiles
         for way, taken in zip(ways, samples, strict=True)
+        if unit in taken
     ]
 
 
@@ -89,8 +94,7 @@ def nearest_rank(samples: Sequence[float], quantile: float) -> float:
     return sorted(samples)[max(math.ceil(quantile * len(samples)), 1) - 1]
 
 
-def _row(benchmark: Benchmark, way: Way, quantile: float, taken: Sequence[float], ours: Sequence[float]) -> Row:
+def _row(name: str, unit: str, way: Way, quantile: float, taken: Sequence[float], ours: Sequence[float]) -> Row:
     figure, our_figure = nearest_rank(taken, quantile), nearest_rank(ours, quantile)
-    ratio = our_figure / figure if benchmark.unit.endswith("/s") else figure / our_figure
-    spread = min(taken), max(taken)
-    return Row(benchmark.name, benchmark.unit, way.role, way.name, quantile, figure, *spread, len(taken), ratio)
+    ratio = our_figure / figure if unit.endswith(MORE_IS_BETTER) else figure / our_figure
+    return Row(name, unit, way.role, way.name, quantile, figure, min(taken), max(taken), len(taken), ratio)

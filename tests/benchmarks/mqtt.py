@@ -1,59 +1,50 @@
-"""Ingest over MQTT: what waits at nats-server is drained until it is committed and acknowledged."""
+"""Ingest over MQTT from nats-server, which `domino serve` starts: what waits there is drained by one worker."""
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import sqlalchemy as sa
-from prometheus_client import CollectorRegistry
-
-from cloud import database
-from cloud.frames.model import Result
-from cloud.ingest.mqtt import TOPIC, Inlet
-from cloud.ingest.receive import Limits, Message, Outcome
-from cloud.ingest.writer import Writer
-from tests.benchmarks import wire
-from tests.benchmarks.ingest import KEYS, Fleets, presses
-from tests.benchmarks.measure import Role, Way, rate
-from tests.stock import lease_of
+from cloud.ingest.mqtt import TOPIC
+from tests.benchmarks import fleets, process, wire
+from tests.benchmarks.drain import at_work
+from tests.benchmarks.measure import Role, Samples, Way, rate
+from tests.benchmarks.traffic import Traffic, first_presses
 from tools import children
-
-
-class Acknowledger(Writer):
-    """Calls everything committed, and keeps nothing."""
-
-    def _commit(self, batch: Sequence[Message]) -> list[Outcome | None] | None:
-        return [Outcome(Result.ACCEPTED, "") for _ in batch]
 
 
 @contextmanager
 def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
-    fleets = Fleets(folder, count)
-    burst = wire.publishes((f"sigfox/{m.device}/up".encode(), m.payload) for m in presses(count))
+    sent = first_presses(count)
+    with fleets.sqlite(folder, sent.buttons, [sent.presses]) as fleet_after_fleet:
 
-    def inlet(kind: type[Writer]) -> list[float]:
-        with new_broker(folder) as broker, fleets.fresh() as engine:
-            with listening(kind, broker.url, engine):
-                pass  # the session exists from now on, and the broker keeps what comes for it
-            wire.fill(broker.port, burst, count)
-            with ExitStack() as end:
-                return rate(count, lambda: end.enter_context(listening(kind, broker.url, engine))(count))
+        def worker(keeps: bool) -> Samples:
+            with (
+                fleet_after_fleet.fresh() as fleet,
+                full_broker(folder, sent, b"worker") as broker,
+                at_work(broker, fleet, keeps=keeps) as one,
+            ):
+                return process.drain([one], count)
 
-    def bare() -> list[float]:
-        with new_broker(folder) as broker:
-            with wire.connect(broker.port, b"limit") as connection:
-                wire.subscribe(connection, TOPIC.encode(), qos=1)
-            wire.fill(broker.port, burst, count)
-            with ExitStack() as end:
+        def bare() -> Samples:
+            with full_broker(folder, sent, b"limit") as broker, ExitStack() as end:
                 return rate(count, lambda: wire.drain(end.enter_context(wire.connect(broker.port, b"limit")), count))
 
-    yield (
-        Way(Role.OURS, "inlet, into SQLite", lambda: inlet(Writer)),
-        Way(Role.PEER, "the inlet's loop, only acknowledging", lambda: inlet(Acknowledger)),
-        Way(Role.LIMIT, "a bare socket, only acknowledging", bare),
-    )
+        yield (
+            Way(Role.OURS, "one worker, into SQLite", lambda: worker(keeps=True)),
+            Way(Role.PEER, "the worker's loop, only acknowledging", lambda: worker(keeps=False)),
+            Way(Role.LIMIT, "a bare socket, only acknowledging", bare),
+        )
+
+
+@contextmanager
+def full_broker(folder: Path, sent: Traffic, session: bytes) -> Iterator[children.Broker]:
+    """A nats-server at which everything waits for this client."""
+    with new_broker(folder) as broker:
+        with wire.connect(broker.port, session) as connection:
+            wire.subscribe(connection, TOPIC.encode(), qos=1)
+        wire.fill(broker.port, wire.publishes(sent.published), len(sent.messages))
+        yield broker
 
 
 @contextmanager
@@ -61,30 +52,3 @@ def new_broker(folder: Path) -> Iterator[children.Broker]:
     """A nats-server with an empty store."""
     with TemporaryDirectory(dir=folder) as data, children.broker(Path(data), 0, folder / "nats.log") as broker:
         yield broker
-
-
-@contextmanager
-def listening(kind: type[Writer], url: str, engine: sa.Engine) -> Iterator[Callable[[int], None]]:
-    """An inlet at work; gives what waits until it has committed and acknowledged so many."""
-    registry, more = CollectorRegistry(), threading.Event()
-    with database.reading(engine) as conn:
-        lease = lease_of(conn)
-    writer = kind(engine, KEYS, limits=Limits(), lease=lease, registry=registry, committed=more.set)
-    inlet = Inlet(url, writer, registry=registry)
-
-    def wait(count: int) -> None:
-        while (registry.get_sample_value("domino_frames_total", {"result": Result.ACCEPTED}) or 0) < count:
-            assert more.wait(wire.PATIENCE_S), "the inlet takes nothing in any more"
-            more.clear()
-
-    threads = [threading.Thread(target=part.run) for part in (inlet, writer)]
-    for thread in threads:
-        thread.start()
-    try:
-        assert inlet.wait_connected(wire.PATIENCE_S), "the inlet does not reach its broker"
-        yield wait
-    finally:
-        for part in (inlet, writer):
-            part.stop()
-        for thread in threads:
-            thread.join()

@@ -55,9 +55,9 @@ def as_table(rows: Sequence[Row], machine: Machine) -> Table:
         table.add_column(heading)
     for heading in ("figure", "lowest … highest", "ours is"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for (benchmark, quantile), group in groupby(rows, key=lambda row: (row.benchmark, row.quantile)):
-        for row in group:
-            named = f"{benchmark}, p{quantile * 100:.0f}, {row.unit}" if row.role is Role.OURS else ""
+    for (benchmark, unit, quantile), group in groupby(rows, key=lambda row: (row.benchmark, row.unit, row.quantile)):
+        for at, row in enumerate(group):
+            named = "" if at else f"{benchmark}, p{quantile * 100:.0f}, {unit}"
             spread = f"{number(row.lowest)} … {number(row.highest)}"
             table.add_row(named, row.role, row.way, number(row.figure), spread, _compared(row))
         table.add_section()

@@ -24,12 +24,17 @@ def subscribe(connection: socket.socket, topic: bytes, qos: int) -> None:
     assert connection.recv(5) == b"\x90\x03\x00\x01" + bytes([qos])
 
 
-def publishes(messages: Iterable[tuple[bytes, bytes]]) -> bytes:
+def packets(messages: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     """These (topic, payload) as PUBLISH packets at QoS 1, encoded ahead: paho would be slower than what it loads."""
-    return b"".join(
+    return [
         _packet(0x32, _text(topic) + (n % 0xFFFF + 1).to_bytes(2, "big") + payload)
         for n, (topic, payload) in enumerate(messages)
-    )
+    ]
+
+
+def publishes(messages: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The same in one piece."""
+    return b"".join(packets(messages))
 
 
 def fill(port: int, burst: bytes, count: int) -> None:
@@ -64,6 +69,22 @@ def drain(connection: socket.socket, count: int) -> None:
             count -= 1
         del arrived[:at]
         connection.sendall(acknowledgements)
+
+
+def topics(arrived: bytearray) -> list[bytes]:
+    """The topics of the whole PUBLISH packets in `arrived`, each under 16 KiB, which are taken out of it."""
+    at, found = 0, []
+    while len(arrived) - at >= 3:
+        length, start = arrived[at + 1], at + 2
+        if length & 0x80:
+            length, start = (length & 0x7F) + 128 * arrived[at + 2], at + 3
+        if start + length > len(arrived):
+            break
+        topic_bytes = int.from_bytes(arrived[start : start + 2], "big")
+        found.append(bytes(arrived[start + 2 : start + 2 + topic_bytes]))
+        at = start + length
+    del arrived[:at]
+    return found
 
 
 def _packet(first: int, body: bytes) -> bytes:
