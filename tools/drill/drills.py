@@ -1,16 +1,19 @@
 """The drills: what happens to the system in each, and what must hold besides the counts."""
 
+import math
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from statistics import quantiles
 from typing import Any
 
 import psycopg
 
 from tools.drill.network import Cut
-from tools.drill.presses import Delivery
+from tools.drill.presses import Delivery, forgeries, make_fleet
 from tools.drill.scene import Drill, Scene
-from tools.drill.senders import SIGFOX_WAITS_S, HttpSender
+from tools.drill.senders import SIGFOX_WAITS_S, HttpSender, Listener, MqttSender
 from tools.drill.system import BROKER, DATABASE, GENERATOR, WORKER
 
 
@@ -200,6 +203,61 @@ def damaged_payloads(scene: Scene) -> None:
     scene.check(sum(refused.values()) >= expected, f"{expected} were damaged, {sum(refused.values())} are in the log")
 
 
+FORGED_PER_SECOND = 1000.0  # in the name of one button, and as many in those of unknown ones
+UNKNOWN = 10_000
+MOST_SLOWER = 2.0  # of the good buttons' p99
+
+
+def flood(scene: Scene) -> None:
+    """Each button presses once in peace, and once while others forge: both times it waits for its answer."""
+    (broker, *_), (sender, *_) = scene.system.brokers, scene.senders
+    assert isinstance(sender, MqttSender)
+    listener = Listener(broker, scene.system.generator)
+    listener.start()
+    scene.wait_kept(0.5)
+    scene.pause(0.2)  # the last answers of the peace
+    known = next(iter(sender.sent_at))[0]
+    unknown = make_fleet(UNKNOWN, scene.chosen.seed + 6)
+    count = round(FORGED_PER_SECOND * (3 if scene.short else 0.5 * scene.presses / scene.drill.per_second + 2))
+    floods = [
+        MqttSender(
+            scene.system.brokers,
+            forgeries(devices, count, scene.chosen.seed),
+            per_second=FORGED_PER_SECOND,
+            client_id=name,
+            where=scene.system.generator,
+        )
+        for name, devices in (("one-button", [known]), ("unknown-buttons", unknown))
+    ]
+    scene.note(f"a flood of {len(floods) * count} forgeries begins")
+    flooded_at = time.monotonic()
+    for one in floods:
+        one.start()
+    scene.wait_senders()
+    scene.wait_kept(1.0)
+    for one in floods:
+        one.join()
+    scene.note("the flood is over")
+    scene.pause(0.5)
+    listener.stop()
+    listener.join()
+    waited: dict[bool, list[float]] = {False: [], True: []}
+    answers = {device: sorted(at for one, at in listener.heard if one == device) for device, _ in listener.heard}
+    for (device, _, counter), sent_at in sender.sent_at.items():
+        until = sender.sent_at.get((device, 0, counter + 1), math.inf)
+        answered = next((at for at in answers.get(device, ()) if sent_at <= at < until), None)
+        if answered is not None:
+            waited[sent_at >= flooded_at].append(answered - sent_at)
+    calm, flooded = (quantiles(waited[when], n=100)[98] for when in (False, True))
+    scene.figures |= {"p99 in peace, ms": round(1000 * calm, 1), "p99 in the flood, ms": round(1000 * flooded, 1)}
+    scene.figures["forgeries refused"] = sum(
+        n for name, n in scene.system.audit.read().results.items() if name not in ("accepted", "duplicate")
+    )
+    # Under 50 ms nobody waits: there a ratio says how noisy the machine is.
+    slower = flooded / max(calm, 0.05)
+    scene.check(slower <= MOST_SLOWER, f"good buttons waited {slower:.1f} times as long for their answer")
+
+
 DRILLS = {
     drill.name: drill
     for drill in (
@@ -295,6 +353,15 @@ DRILLS = {
             each=20,
             callbacks=0.0,
             delivery=Delivery(copies=0.3, delayed=0.5),
+        ),
+        Drill(
+            "flood",
+            "forgeries without end in the name of one button and of 10 000 unknown ones",
+            flood,
+            presses=4000,
+            per_second=200,
+            each=2,
+            callbacks=0.0,
         ),
     )
 }
