@@ -36,6 +36,7 @@ class Home:
     @contextmanager
     def running(self, settings: Mapping[str, str]) -> Iterator[Child]:
         """The server, once it takes connections; raises NotStarted. After a kill -9 it recovers by itself."""
+        settings = {"listen_addresses": "", **settings}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         # Tied once more: a change of user undoes the first.
         user = _as_user()
