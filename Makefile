@@ -17,7 +17,7 @@ export PYTHON
 # pyright would ask the network for a newer version of itself.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup setup-test demo test lint fix bench fuzz pictures audit constraints clean
+.PHONY: help setup setup-test demo test lint fix bench drill fuzz pictures audit constraints clean
 
 help: ## List the targets
 	@echo "Domino: two commands do everything, set-up included: make demo, make test"
@@ -27,7 +27,8 @@ help: ## List the targets
 setup: .venv/installed cloud/static/vendor/.fetched ## What running Domino needs: packages and front-end files
 
 setup-test: setup .venv/installed-for-tests build/stubs/installed ## What testing needs on top: tools, type stubs, Chromium, Mosquitto, PostgreSQL, promtool, wrk …
-	@tools/setup/debian.sh chromium libatomic1 mosquitto mosquitto-clients postgresql prometheus systemd wrk  # libatomic1: Playwright's own node links to it
+	@tools/setup/debian.sh chromium libatomic1 mosquitto mosquitto-clients postgresql prometheus systemd wrk \
+		e2fsprogs faketime iproute2 nftables  # libatomic1: Playwright's own node links to it
 
 demo: setup ## Press a button on this machine and watch it become a stamped order
 	@$(BIN)/domino demo
@@ -49,6 +50,9 @@ fix: setup-test ## Repair what ruff can repair by itself
 bench: setup-test ## Measure, each figure against a peer or a limit
 	@$(BIN)/python -m tests.benchmarks.node_red || echo "Without Node-RED, which needs node and npm."
 	@$(BIN)/python -m tests.benchmarks
+
+drill: setup-test ## Kill, cut, fill and flood every part in turn, and count what came of every press; as root, for about half an hour
+	@$(BIN)/domino drill all
 
 fuzz: setup-test .venv/installed-for-fuzz ## Fuzz every parser with 10 million inputs (INPUTS=…), for about half an hour
 	@nice -n 19 $(BIN)/python -m tests.fuzz --inputs $(INPUTS)

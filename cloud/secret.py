@@ -1,7 +1,9 @@
 """Secrets on disk, in files that only their owner can read, and in the environment, which children do not get whole."""
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 MASTER_KEY = "DOMINO_MASTER_KEY"  # the variable that may hold the master keys themselves
@@ -13,12 +15,14 @@ def for_children(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a new file of mode 0600, on disk before this returns; raises FileExistsError rather than replace one."""
+    """Write a new file of mode 0600, on disk before this returns; raises FileExistsError rather than replace one.
+
+    It is there with its whole text or not at all: processes that start at once may read it.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
+    with _draft(path, text) as draft:
+        path.hardlink_to(draft)
+    _sync(path.parent)
 
 
 def replace_secret(path: Path, text: str) -> None:
@@ -27,14 +31,31 @@ def replace_secret(path: Path, text: str) -> None:
     The owner stays: root may do this for a service that runs as somebody else.
     """
     path = path.resolve()  # what a link leads to
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    write_secret(new, text)
-    if os.geteuid() == 0 and path.exists():
-        os.chown(new, path.stat().st_uid, path.stat().st_gid)
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    with _draft(path, text) as draft:
+        if os.geteuid() == 0 and path.exists():
+            os.chown(draft, path.stat().st_uid, path.stat().st_gid)
+        draft.replace(path)
+    _sync(path.parent)
+
+
+@contextmanager
+def _draft(path: Path, text: str) -> Iterator[Path]:
+    """A file beside `path` that holds `text`, on disk; what is left of it in the end is taken away."""
+    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # of mode 0600
     try:
-        os.fsync(folder)  # the new name is on disk, too
+        with os.fdopen(descriptor, "w") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        yield Path(name)
     finally:
-        os.close(folder)
+        Path(name).unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """So that a new name in it is on disk, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

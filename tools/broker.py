@@ -31,7 +31,7 @@ SALT_BYTES, HASH_BYTES = 12, 64  # as mosquitto_passwd makes them
 
 # What each service may read and write, in MQTT's words; a button's own stand in BUTTON.
 SERVICES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "ingest": (("sigfox/+/up", "$SYS/broker/#"), ("sigfox/+/down", "domino/probe")),
+    "ingest": (("sigfox/+/up", "domino/probe/+", "$SYS/broker/#"), ("sigfox/+/down", "domino/probe/+")),
     "radio": (
         ("air/+/up", "air/+/frame/up", "sigfox/+/down"),
         ("air/+/down", "air/+/frame/down", "sigfox/+/up"),

@@ -1,5 +1,5 @@
-"""Whether the broker takes messages, found out by giving it one: a small publish at QoS 1 now and then, on a topic of
-its own.
+"""Whether the broker takes messages, found out by giving it one: a publish at QoS 1 now and then, on a topic of
+its own, which it is subscribed to, because nats-server stores nothing that nobody wants.
 
 A subscription that stands proves little: nats-server goes on delivering when it can store nothing any more, and then
 every button's message is refused until it is started anew. Where the broker tells of itself, as Mosquitto does under
@@ -20,7 +20,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cloud.ingest.mqtt import DEFAULT_PORTS
 
-TOPIC = "domino/probe"
+TOPIC = "domino/probe"  # and the name of who tries
+MESSAGE = bytes(4097)  # more than a block of the disk: less may fit into the last one when the disk is full
 EVERY_S = 10.0
 PATIENCE_S = 5.0  # from a publish to its PUBACK; a loaded broker takes well under one
 KEEPALIVE_S = 30
@@ -35,6 +36,8 @@ class BrokerProbe:
         self, url: str, *, registry: CollectorRegistry, every_s: float = EVERY_S, patience_s: float = PATIENCE_S
     ) -> None:
         self._url, self._every_s, self._patience_s = urlsplit(url), every_s, patience_s
+        self._name = f"{socket.gethostname()}-{os.getpid()}"
+        self._topic = f"{TOPIC}/{self._name}"
         self._why: str | None = "it has not been tried yet"
         self._tried = threading.Condition()
         self._tries = 0
@@ -105,7 +108,7 @@ class BrokerProbe:
                 return self._refused
             started = time.monotonic()
         try:
-            sent = client.publish(TOPIC, b"", qos=1)
+            sent = client.publish(self._topic, MESSAGE, qos=1)
             while not sent.is_published() and client.is_connected() and not self._stopping.is_set():
                 left_s = started + self._patience_s - time.monotonic()
                 if left_s <= 0:
@@ -129,9 +132,11 @@ class BrokerProbe:
             self._tried.notify_all()
 
     def _make_client(self) -> paho.Client:
-        name = f"domino-probe-{socket.gethostname()}-{os.getpid()}"
         client = paho.Client(
-            CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv311, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2,
+            f"domino-probe-{self._name}",
+            protocol=MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
         )
         if self._url.username:
             client.username_pw_set(self._url.username, self._url.password)
@@ -143,7 +148,7 @@ class BrokerProbe:
                 self._refused = f"it refused the connection: {reason}"
             else:
                 self._expires.set(_expiry(client.socket()))
-                client.subscribe([(STORED, 0), (DROPPED, 0)])
+                client.subscribe([(self._topic, 1), (STORED, 0), (DROPPED, 0)])
             self._answered.set()
 
         def on_message(_client: Any, _data: Any, message: paho.MQTTMessage) -> None:

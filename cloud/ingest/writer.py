@@ -171,8 +171,8 @@ class Writer:
             for group in groups:
                 group.done(outcomes[at : at + len(group.messages)])
                 at += len(group.messages)
-            self._committed()
             self._metrics.count(outcomes)
+            self._committed()
             self._journal.tell(batch, outcomes)
 
     def _take(self) -> list[Group]:

@@ -151,7 +151,7 @@ def test_a_button_has_its_own_topics_alone(shared: Secured, fleet: Fleet):
         assert button.wait("message") == (f"air/{one}/down", b"answer")
 
 
-@pytest.mark.parametrize("topic", ["air/0012AB35/up", "sigfox/0012AB34/up", "sigfox/0012AB34/down", "domino/probe"])
+@pytest.mark.parametrize("topic", ["air/0012AB35/up", "sigfox/0012AB34/up", "sigfox/0012AB34/down", "domino/probe/1"])
 def test_a_button_that_publishes_elsewhere_is_cut_off_and_heard_by_nobody(shared: Secured, fleet: Fleet, topic: str):
     with client(shared.port, "radio", fleet.password("radio")) as radio:
         assert radio.subscribe("air/+/up")

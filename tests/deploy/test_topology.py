@@ -18,6 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cloud.frames.model import trace_id
+from cloud.ingest import jetstream
 from cloud.ingest.callbacks import Callbacks
 from cloud.ingest.keys import Keys, make_keys
 from tests import postgres as debian
@@ -119,9 +120,11 @@ def exported(*urls: str) -> set[str]:
     for url in urls:
         for family in text_string_to_metric_families(httpx2.get(f"{url}/metrics", timeout=30).text):
             samples |= {sample.name for sample in family.samples}
-    registry = prometheus_client.CollectorRegistry()
-    Callbacks(None, secret="s", registry=registry)  # pyright: ignore[reportArgumentType]  only where a secret is set
-    return samples | {f"{family.name}_total" for family in registry.collect()}
+    callbacks, stream = prometheus_client.CollectorRegistry(), prometheus_client.CollectorRegistry()
+    Callbacks(None, secret="s", registry=callbacks)  # pyright: ignore[reportArgumentType]  only where a secret is set
+    jetstream.Metrics(stream)  # only where the broker is one
+    samples |= {f"{family.name}_total" for family in callbacks.collect()}
+    return samples | {family.name for family in stream.collect()}
 
 
 def named(text: str) -> set[str]:

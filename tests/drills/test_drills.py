@@ -7,11 +7,20 @@ import pytest
 from tools.drill.command import choose, perform
 from tools.drill.drills import DRILLS
 from tools.drill.scene import Drill
+from tools.drill.system import missing
+from tools.terminal import Failure
+
+PRIVILEGES = ("root", "loop devices")
 
 
 @pytest.mark.parametrize("drill", DRILLS.values(), ids=DRILLS)
 def test_nothing_acknowledged_is_lost_or_doubled(drill: Drill, tmp_path: Path):
-    report = perform(drill, choose(drill, short=True), build=tmp_path)
+    chosen = choose(drill, short=True)
+    if missing(need for need in drill.needs if need in PRIVILEGES):  # in most containers even root may not mount
+        with pytest.raises(Failure, match=f"{drill.name} needs root"):
+            perform(drill, chosen, build=tmp_path)
+        return
+    report = perform(drill, chosen, build=tmp_path)
     assert report.passed, report.as_json()
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pydantic
 import sqlalchemy as sa
-import structlog
 from PIL import Image
 
 import cloud.fleet.store as fleet
@@ -330,7 +329,6 @@ def _picture(data: bytes) -> None:
 
 @cache
 def _fleet() -> sa.Engine:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     engine = database.connect("sqlite://")
     database.metadata.create_all(engine)
     with engine.begin() as conn:

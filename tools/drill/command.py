@@ -1,6 +1,8 @@
 """`domino drill`: break the system on purpose and count what came of every press."""
 
 import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +17,11 @@ from tools.drill.system import missing
 from tools.terminal import AsJson, Failure, console, print_json
 
 BUILD = Path("build") / "drills"
-LIST = "list"
+LIST, ALL = "list", "all"
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="Which: `domino drill list` names them all.")],
+    name: Annotated[str, typer.Argument(help="Which: `list` names them, `all` does one after the other.")],
     presses: Annotated[
         int | None, typer.Option(min=10, help="How many presses; each drill has its own default.")
     ] = None,
@@ -33,15 +35,22 @@ def command(
     if name == LIST:
         _list(as_json)
         return
-    drill = DRILLS.get(name)
-    if drill is None:
-        raise Failure(f"no drill {name!r}; there are: {', '.join(DRILLS)}", 2)
-    report = perform(drill, choose(drill, database, broker, presses, seed, short), quiet=as_json)
+    drills = list(DRILLS.values()) if name == ALL else [DRILLS[name]] if name in DRILLS else []
+    if not drills:
+        raise Failure(f"no drill {name!r}; there are: {', '.join(DRILLS)}, and {ALL}", 2)
+    wanted = [(drill, choose(drill, database, broker, presses, seed, short)) for drill in drills]
+    for drill, chosen in wanted:
+        _demand(drill, chosen)
+    reports = []
+    for drill, chosen in wanted:
+        reports.append(perform(drill, chosen, quiet=as_json))
+        if not as_json:
+            show(reports[-1])
     if as_json:
-        print(report.as_json())
-    else:
-        show(report)
-    if not report.passed:
+        print_json([asdict(report) for report in reports] if name == ALL else asdict(reports[0]))
+    elif name == ALL:
+        _sum_up(reports)
+    if not all(report.passed for report in reports):
         raise typer.Exit(1)
 
 
@@ -63,10 +72,7 @@ def choose(
 
 def perform(drill: Drill, chosen: Chosen, *, build: Path = BUILD, quiet: bool = True) -> Report:
     """Run it and leave the report under `build`; a `Failure` where this machine lacks something."""
-    needs = [*drill.needs]
-    needs += ["mosquitto"] if chosen.broker == "mosquitto" else []
-    if lacks := missing(needs):
-        raise Failure(f"{drill.name} needs {', '.join(lacks)}: make setup-test, and run it as root where it says root")
+    _demand(drill, chosen)
     build.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} taken in"))
     bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=quiet)
@@ -82,6 +88,12 @@ def perform(drill: Drill, chosen: Chosen, *, build: Path = BUILD, quiet: bool = 
     return report
 
 
+def _demand(drill: Drill, chosen: Chosen) -> None:
+    needs = [*drill.needs, *(["mosquitto"] if chosen.broker == "mosquitto" else [])]
+    if lacks := missing(needs):
+        raise Failure(f"{drill.name} needs {', '.join(lacks)}: make setup-test, and run it as root where it says so")
+
+
 def show(report: Report) -> None:
     console.print(f"[bold]{report.drill}[/]: {report.what}, {report.chosen.database}, {report.chosen.broker}")
     for at, text in report.happened:
@@ -92,6 +104,15 @@ def show(report: Report) -> None:
     for line in report.verdict:
         console.print(escape(line), soft_wrap=True)
     console.print("[bold green]passed[/]" if report.passed else "[bold red]FAILED[/]", f"in {report.seconds} s")
+
+
+def _sum_up(reports: Sequence[Report]) -> None:
+    table = Table("drill", "acknowledged", "lost", "doubled", "wrong", "longest pause", "", box=None)
+    for report in reports:
+        counts = map(str, (report.acknowledged, report.lost, report.doubled, report.wrong))
+        verdict = "[green]passed[/]" if report.passed else "[red]FAILED[/]"
+        table.add_row(report.drill, *counts, f"{report.figures['longest pause, s']} s", verdict)
+    console.print(table)
 
 
 def _list(as_json: bool) -> None:

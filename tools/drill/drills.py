@@ -50,8 +50,20 @@ def kill_database(scene: Scene) -> None:
         scene.start(DATABASE)
 
 
+def kill_node(scene: Scene) -> None:
+    """Of three servers one, which is up again before the next is killed."""
+    nodes = [name for name in scene.system.parts if name not in (DATABASE, WORKER)]
+    for share in scene.moments(2 if scene.short else 12):
+        scene.wait_acknowledged(share)
+        node = scene.dice.choice(nodes)
+        scene.kill(node)
+        scene.pause(3 * scene.dice.random())
+        scene.wait_flowing()
+        scene.start(node)
+
+
 def all_in_turn(scene: Scene) -> None:
-    parts = [name for name in (BROKER, DATABASE, WORKER) if name in scene.system.parts]
+    parts = list(scene.system.parts)
     for share in scene.moments(1 if scene.short else 5):
         scene.wait_acknowledged(share)
         scene.dice.shuffle(parts)
@@ -83,6 +95,9 @@ def full_disk(scene: Scene) -> None:
         scene.pause(1 if scene.short else 10)
         scene.disk.free()
         scene.note(f"there is room again, {scene.disk.bytes_left() >> 20} MiB")
+        if part == BROKER and scene.chosen.broker == "nats":  # it takes nothing more until it is started anew
+            scene.stop(BROKER)
+            scene.start(BROKER)
         scene.wait_taken_in()
         scene.note("presses are taken in again")
 
@@ -284,10 +299,19 @@ DRILLS = {
             databases=("postgresql",),
         ),
         Drill(
+            "nats-node",
+            "kill -9 one of three nats-servers, again and again",
+            kill_node,
+            brokers=("cluster",),
+            short=600,
+            per_second=800,
+        ),
+        Drill(
             "all-in-turn",
             "kill -9 broker, database and worker, one after the other",
             all_in_turn,
             databases=("postgresql", "sqlite"),
+            brokers=("nats", "mosquitto", "cluster"),
             forgetful=("mosquitto",),
         ),
         Drill(
@@ -300,7 +324,7 @@ DRILLS = {
             "full-disk-database",
             "fill the database's disk to the last byte, and make room again",
             full_disk,
-            needs=("root", "mkfs.ext4"),
+            needs=("root", "loop devices", "mkfs.ext4"),
             small_disk=DATABASE,
             megabytes=128,
         ),
@@ -308,7 +332,8 @@ DRILLS = {
             "full-disk-broker",
             "fill the broker's disk to the last byte, and make room again",
             full_disk,
-            needs=("root", "mkfs.ext4"),
+            brokers=("nats",),  # Mosquitto goes on in memory, and tells nobody
+            needs=("root", "loop devices", "mkfs.ext4"),
             small_disk=BROKER,
             megabytes=64,
         ),
@@ -316,7 +341,7 @@ DRILLS = {
             "read-only",
             "the database takes no more writes, and does again",
             read_only,
-            needs=("root", "mkfs.ext4"),
+            needs=("root", "loop devices", "mkfs.ext4"),
             small_disk=DATABASE,
             megabytes=128,
         ),
@@ -331,6 +356,7 @@ DRILLS = {
             clock_jumps,
             needs=("libfaketime",),
             fakes_clock=True,
+            short_s=6.0,
         ),
         Drill(
             "network-cuts",

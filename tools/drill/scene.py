@@ -40,7 +40,8 @@ class Drill:
     brokers: tuple[str, ...] = ("nats", "mosquitto")
     presses: int = 20_000
     short: int = 1200  # presses of the short form
-    per_second: int = 2000  # presses sent, long form; the short form sends all within about two seconds
+    per_second: int = 2000  # presses sent, long form
+    short_s: float = 2.0  # in which the short form's are sent
     each: int = 4  # presses of one button
     callbacks: float = 0.25  # share of the presses that comes over HTTP
     damaged: float = 0.0  # damaged messages on top, as a share of the presses
@@ -190,7 +191,7 @@ class Scene:
         self.system.parts[name].stop()
 
     def start(self, name: str) -> None:
-        if name == BROKER:
+        if name == BROKER:  # not a node of a cluster, which forgets nothing
             self.broker_new_at = time.time()  # what was acknowledged before this was acknowledged by a killed one
         self.system.parts[name].start()
         self.note(f"the {name} is up again")
@@ -338,14 +339,22 @@ def _senders(scene: Scene, presses: Sequence[Message]) -> list[MqttSender | Http
     sent = drill.delivery.disturb(damaged(presses, drill.damaged, chosen.seed), chosen.seed)
     mqtt = [message for message in sent if message.key not in by_http]
     http = [message for message in sent if message.key in by_http]
-    per_second = len(sent) / 2 if chosen.short else drill.per_second
+    per_second = len(sent) / drill.short_s if chosen.short else drill.per_second
     assert scene.witness
     at = {"witness": scene.witness, "where": scene.system.generator}
+    share = len(mqtt) / len(sent)
     senders: list[MqttSender | HttpSender] = [
-        MqttSender(scene.system.brokers, mqtt, per_second=per_second * len(mqtt) / len(sent), client_id="drill", **at)
+        MqttSender(
+            scene.system.brokers,
+            mqtt,
+            per_second=per_second * share,
+            client_id="drill",
+            login=scene.system.login,
+            **at,
+        )
     ]
     if http:
-        senders.append(HttpSender(scene.system.callee, http, per_second=per_second * len(http) / len(sent), **at))
+        senders.append(HttpSender(scene.system.callee, http, per_second=per_second * (1 - share), **at))
     return senders
 
 

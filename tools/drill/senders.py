@@ -33,10 +33,14 @@ DUP = 0x08
 Where = Callable[[], AbstractContextManager[object]]  # enters the network namespace that a thread works in
 
 
-def connect_packet(client_id: str) -> bytes:
+Login = tuple[str, str]  # a name and a password
+
+
+def connect_packet(client_id: str, login: Login | None = None) -> bytes:
     """CONNECT, MQTT 3.1.1, no keep-alive; with a client id the session persists."""
-    clean = 0 if client_id else 2
-    return _packet(0x10, b"\x00\x04MQTT\x04" + bytes([clean]) + b"\x00\x00" + _text(client_id.encode()))
+    flags = (0 if client_id else 0x02) | (0xC0 if login else 0)
+    words = b"".join(_text(word.encode()) for word in (client_id, *(login or ())))
+    return _packet(0x10, b"\x00\x04MQTT\x04" + bytes([flags]) + b"\x00\x00" + words)
 
 
 def publish_packet(message: Message, packet_id: int) -> bytearray:
@@ -103,9 +107,11 @@ class MqttSender(threading.Thread):
         per_second: float,
         witness: Witness | None = None,
         client_id: str = "",
+        login: Login | None = None,
         where: Where = nullcontext,
     ) -> None:
         super().__init__(name=f"sender {client_id}", daemon=True)
+        self._login = login
         self._brokers = itertools.cycle(brokers)
         self._messages = iter(messages)
         self._per_second, self._witness, self._client_id, self._where = per_second, witness, client_id, where
@@ -140,7 +146,7 @@ class MqttSender(threading.Thread):
     def _connected(self) -> socket.socket:
         connection = socket.create_connection(next(self._brokers), timeout=PATIENCE_S)
         try:
-            connection.sendall(connect_packet(self._client_id))
+            connection.sendall(connect_packet(self._client_id, self._login))
             answer = connection.recv(4)
             if answer[:2] != CONNACK or answer[3:] != b"\x00":
                 raise ConnectionError("the broker refused the connection")

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +21,15 @@ from cloud import database
 from cloud.fleet.model import State
 from cloud.fleet.store import buttons
 from cloud.ingest.keys import Keys, make_keys
-from tools import children, postgres
+from tools import children, cluster, postgres
 from tools.children import Child, NotStarted
 from tools.drill.audit import Database
 from tools.drill.disk import Disk
 from tools.drill.network import Network
-from tools.drill.senders import Callee
+from tools.drill.senders import Callee, Login
 
 GENERATOR, BROKER, WORKER, DATABASE = "generator", "broker", "worker", "database"
+CAP_SYS_ADMIN = 21  # <linux/capability.h>
 TRIES = 10  # to start beside what a killed one has left behind
 POSTGRES_PORT = 5432
 # Debian's defaults keep what was committed through a power cut; the rest is for a small machine.
@@ -101,6 +102,7 @@ class System:
     keys: Keys
     callee: Callee
     brokers: list[tuple[str, int]]  # where the generator finds them
+    login: Login | None  # there
     audit: Database
     database_kind: str
     database_url: str  # for whoever sits on the database's own machine
@@ -165,7 +167,7 @@ def system(layout: Layout, folder: Path) -> Iterator[System]:
         keys = make_keys(data_dir / "master.key")
         database.migrate(url, keys.stamp_key)
 
-        broker_part, brokers, worker_broker_url = _broker(layout, folder, stack)
+        broker_parts, brokers, login, worker_broker_url = _brokers(layout, folder, stack)
         secret = secrets.token_hex(16)
         address = layout.network.address(WORKER, GENERATOR) if layout.network else children.LOOPBACK
         callee = Callee(address, free_port(), secret)
@@ -186,16 +188,16 @@ def system(layout: Layout, folder: Path) -> Iterator[System]:
         def worker() -> AbstractContextManager[Child]:
             return _worker(environment, data_dir / "worker.log")
 
-        parts = {BROKER: broker_part, **({DATABASE: database_part} if database_part else {})}
+        parts = {part.name: part for part in (*broker_parts, *([database_part] if database_part else []))}
         parts[WORKER] = Part(WORKER, worker, _where(layout, WORKER))
-        for part in parts.values():
-            stack.callback(part.stop)
+        stack.callback(parts[WORKER].stop)
         parts[WORKER].start()
         yield System(
             parts=parts,
             keys=keys,
             callee=callee,
             brokers=brokers,
+            login=login,
             audit=audit,
             database_kind=layout.database,
             database_url=url,
@@ -233,7 +235,12 @@ def _postgresql(layout: Layout, stack: ExitStack) -> tuple[Part, str, str, Datab
     return part, home.url("domino"), worker_url, Database(f"host={home.folder} user=domino dbname=domino")
 
 
-def _broker(layout: Layout, folder: Path, stack: ExitStack) -> tuple[Part, list[tuple[str, int]], str]:
+Brokers = tuple[list[Part], list[tuple[str, int]], Login | None, str]  # and the URL that the worker is given
+
+
+def _brokers(layout: Layout, folder: Path, stack: ExitStack) -> Brokers:
+    if layout.broker == "cluster":
+        return _cluster(folder, stack)
     host = "0.0.0.0" if layout.network else children.LOOPBACK  # noqa: S104  in its own namespace
     store = layout.broker_disk.folder if layout.broker_disk else folder / "broker"
     store.mkdir(mode=0o700, exist_ok=True)
@@ -248,7 +255,33 @@ def _broker(layout: Layout, folder: Path, stack: ExitStack) -> tuple[Part, list[
     part.start()
     stack.callback(part.stop)
     reached = {peer: layout.network.address(BROKER, peer) if layout.network else host for peer in (GENERATOR, WORKER)}
-    return part, [(reached[GENERATOR], port)], f"mqtt://{reached[WORKER]}:{port}"
+    return [part], [(reached[GENERATOR], port)], None, f"mqtt://{reached[WORKER]}:{port}"
+
+
+def _cluster(folder: Path, stack: ExitStack) -> Brokers:
+    """Three nats-servers. Whoever is killed is up again once it takes MQTT, for which it has to meet the others."""
+    made = stack.enter_context(cluster.cluster(folder / "cluster"))
+    login = ("network", made.passwords["network"])
+
+    def running(node: cluster.Node) -> Callable[[], AbstractContextManager[Child]]:
+        @contextmanager
+        def runs() -> Iterator[Child]:
+            try:
+                if not node.is_running:
+                    node.start()
+                made.wait_ready()
+                assert node.process
+                yield Child(node.process)
+            finally:
+                node.stop()
+
+        return runs
+
+    parts = [Part(node.name, running(node)) for node in made.nodes]
+    for part in parts:
+        part.start()
+        stack.callback(part.stop)
+    return parts, [(children.LOOPBACK, node.mqtt_port) for node in made.nodes], login, made.url
 
 
 @contextmanager
@@ -304,17 +337,23 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def missing(needs: Sequence[str]) -> list[str]:
-    """What this machine lacks for a drill that `needs` these: `root`, `libfaketime`, or a program."""
+def missing(needs: Iterable[str]) -> list[str]:
+    """What this machine lacks for a drill that `needs` these: `root`, `loop devices`, `libfaketime`, or a program."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    lacks = []
-    for need in needs:
-        if need == "root":
-            there = os.geteuid() == 0
-        elif need == "libfaketime":
-            there = faketime() is not None
-        else:
-            there = shutil.which(need, path=path) is not None
-        if not there:
-            lacks.append(need)
-    return lacks
+    there = {
+        "root": is_mighty,
+        "loop devices": Path("/dev/loop-control").exists,
+        "libfaketime": lambda: faketime() is not None,
+    }
+    return [
+        need for need in needs if not there.get(need, lambda need=need: shutil.which(need, path=path) is not None)()
+    ]
+
+
+def is_mighty() -> bool:
+    """Whether this process may mount and make networks, which root in a container often may not."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "CapEff":
+            return bool(int(value, 16) >> CAP_SYS_ADMIN & 1)
+    return False

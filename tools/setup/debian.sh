@@ -8,6 +8,10 @@ is_there() {
     postgresql) command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 ;;
     systemd) command -v systemd-analyze > /dev/null ;;
     prometheus) command -v promtool > /dev/null ;;
+    e2fsprogs) PATH="$PATH:/usr/sbin" command -v mkfs.ext4 > /dev/null ;;
+    faketime) ls /usr/lib/*/faketime/libfaketime.so.1 > /dev/null 2>&1 ;;
+    iproute2) PATH="$PATH:/usr/sbin" command -v ip > /dev/null ;;
+    nftables) PATH="$PATH:/usr/sbin" command -v nft > /dev/null ;;
     mosquitto-clients) command -v mosquitto_sub > /dev/null ;;
     lib*) "${PYTHON:-python3}" -c "import ctypes; ctypes.CDLL('${1%1}.so.1')" 2> /dev/null ;;
     *) PATH="$PATH:/usr/sbin" command -v "$1" > /dev/null ;;

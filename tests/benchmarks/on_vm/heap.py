@@ -45,7 +45,9 @@ class Nvs:
         self._port = port
 
     def get_blob(self, name, buffer):
-        value = {"ssid": b"letterbox", "psk": b"secret", "host": b"127.0.0.1"}[name]
+        value = {"ssid": b"letterbox", "psk": b"secret", "host": b"127.0.0.1"}.get(name)
+        if value is None:
+            raise OSError(-4354)
         buffer[: len(value)] = value
         return len(value)
 

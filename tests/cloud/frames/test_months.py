@@ -274,7 +274,7 @@ def test_without_turns_a_stream_passes_over_a_frame_that_is_committed_late(postg
 
 
 def test_with_turns_ids_become_visible_in_their_order(postgresql: sa.Engine):
-    row = (database.milliseconds(NOW), "mqtt", b"", 0, "malformed", "", *[None] * 4, False, *[None] * 7)
+    row = (database.milliseconds(NOW), "mqtt", b"", 0, *[None] * 4, "malformed", "", *[None] * 4, False, *[None] * 7)
     slow = postgresql.connect()
     frames.append(slow, [row])
 

@@ -46,7 +46,7 @@ def engine(request: pytest.FixtureRequest, tmp_path):
 
 def row(device: int | None, data: bytes | None) -> tuple[object, ...]:
     heard_at = database.milliseconds(datetime(2026, 11, 23, tzinfo=UTC))
-    return heard_at, "mqtt", b"", 0, "bad seal", "", device, data, None, None, False, *[None] * 7
+    return heard_at, "mqtt", b"", 0, *[None] * 4, "bad seal", "", device, data, None, None, False, *[None] * 7
 
 
 def test_a_name_leads_to_every_copy_of_its_message_and_to_no_other(engine: sa.Engine):
