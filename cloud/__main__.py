@@ -42,7 +42,7 @@ from cloud.ingest.inlet import Inlet, is_shared, open_inlet, speaks_mqtt, withou
 from cloud.ingest.keys import Keys, sign_in
 from cloud.ingest.probe import BrokerProbe
 from cloud.ingest.receive import Limits
-from cloud.ingest.writer import Writer
+from cloud.ingest.writer import Writer, spare_the_collector
 from cloud.live import Bell, Ear
 from cloud.secret import write_secret
 from cloud.settings import FIRST_SIGN_IN, Settings, load
@@ -137,6 +137,7 @@ def run(
         for name, is_running in beside.items():
             health.whole.add(name, _running_check(is_running))
         app = _pages(opened, settings, bell, keeper, registry, health.whole, runs)
+        spare_the_collector()
         server = _Server(_beside_callbacks(app, writer, settings, registry), listener, announce, beside)
         app.state.stopping = lambda: server.should_exit  # open event streams end by themselves
         server.serve_until_ended()
@@ -217,6 +218,7 @@ def run_worker(settings: Settings, broker_url: str, worker: Worker, announce: An
                 probe.wait_tried(1, BROKER_S)
             status = Status(health.whole.look, registry, runs=runs, worker=worker.number)
             ends = {"the session": lambda: not inlet.retired} if worker.retiring else {}
+            spare_the_collector()
             _Server(_beside_callbacks(status, writer, settings, registry), listener, announce, ends).serve_until_ended()
     finally:
         if worker.retiring and not inlet.retired:

@@ -245,7 +245,8 @@ _STANDINGS = Many(
 
 def standings(conn: sa.Connection, ids: Iterable[int], day: date) -> dict[int, Standing]:
     """Those of `ids` that are in the fleet, with what each has used on the UTC day `day`."""
-    rows = _STANDINGS.rows(conn, [(id, day.isoformat()) for id in ids])
+    today = day.isoformat()
+    rows = _STANDINGS.rows(conn, [(id, today) for id in ids])
     return {row[0]: Standing._make(row) for row in rows}
 
 

@@ -140,11 +140,11 @@ _CLAIMED = Many(
 
 def claimed(conn: sa.Connection, keys: Iterable[Key]) -> dict[Key, Claimed]:
     """Those of `keys` that were accepted before."""
-    found = {}
-    for row in _CLAIMED.rows(conn, list(keys)):
-        received_at, heard_at = moment(row.received_at), None if row.heard_at is None else moment(row.heard_at)
-        found[tuple(row[:3])] = Claimed(received_at, heard_at, row.seq_number, row.pickup_id, row.downlink)
-    return found
+    return {
+        row[:3]: Claimed(moment(received_at), None if heard_at is None else moment(heard_at), *rest)
+        for row in _CLAIMED.rows(conn, list(keys))
+        for received_at, heard_at, *rest in [row[3:]]
+    }
 
 
 _CLAIM = """INSERT INTO uplinks (button_id, key_generation, counter, kind, parcels, battery_mv, temperature_c,
@@ -167,7 +167,7 @@ def claim(conn: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> set[Key]:
     failures, heard at (ms), sequence number, received at (ms).
     """
     if conn.dialect.name == "postgresql":
-        return {tuple(row) for row in _CLAIM_NEW.rows(conn, rows)}
+        return set(_CLAIM_NEW.rows(conn, rows))
     before = conn.exec_driver_sql("SELECT coalesce(max(rowid), 0) FROM uplinks").scalar_one()
     if _CLAIM_ALL.run(conn, rows) == len(rows):
         return {row[:3] for row in rows}

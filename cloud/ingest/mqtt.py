@@ -8,15 +8,13 @@ the connection stays alive however slow the database is.
 """
 
 import contextlib
-import json
+import itertools
 import select
 import socket
-import ssl
-import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -29,7 +27,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from prometheus_client import CollectorRegistry, Gauge
 
 from cloud.fleet.model import format_id
-from cloud.ingest.receive import Message, Outcome
+from cloud.ingest.line import Arrived, Line, publish_packet, repeated
+from cloud.ingest.receive import Message
 from cloud.ingest.writer import MOST_IN_A_BATCH, Outcomes, Writer
 
 TOPIC = "sigfox/+/up"
@@ -37,6 +36,7 @@ WAIT_S = 1.0  # how long the loop sleeps when nothing comes; it wakes at once fo
 KEEPALIVE_S = 30
 GREETING_S = 10.0  # for a broker to answer CONNECT
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}  # as registered with IANA
+MIDS = range(0x8000, 0x10000)  # packet ids of answers; paho counts its own from 1
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to reach a broker that is away
 
 log = structlog.get_logger(__name__)
@@ -68,9 +68,9 @@ class Inlet:
         self._asked_mid: int | None = None
         self._retired = threading.Event()
         self._gauge = Gauge("domino_broker_connected", "1 while the broker is reached", registry=registry)
-        self._arrived: list[paho.MQTTMessage] = []
+        self._arrived: list[Arrived] = []
         self._in_hand = False  # whether the writer has a group of ours
-        self._written: deque[tuple[int, list[paho.MQTTMessage], Outcomes]] = deque()
+        self._written: deque[tuple[int, list[Arrived], Outcomes]] = deque()
         self._connection = 0  # they are counted: packet ids of an earlier one are others
         self._wakes, self._woken = socket.socketpair()
         self._wakes.setblocking(False)
@@ -137,6 +137,7 @@ class Inlet:
             self._client.connect(
                 self._url.hostname or "127.0.0.1", self._url.port or DEFAULT_PORTS[self._url.scheme], KEEPALIVE_S
             )
+            self._client.flush()  # the CONNECT
         except OSError as error:
             log.warning("broker away", broker=self._url.hostname, port=self._url.port, error=str(error))
 
@@ -148,21 +149,25 @@ class Inlet:
         if self._in_hand and self._is_woken_within(WAIT_S):
             return
         has_room = len(self._arrived) < MOST_IN_A_BATCH
-        wait_s = 0 if self._in_hand or (has_room and line.pending()) else WAIT_S
+        wait_s = 0 if self._in_hand or (has_room and not line.is_dry) else WAIT_S
         wants_read = [self._woken, line] if has_room else [self._woken]
         readable, _, _ = select.select(wants_read, [line] if line.unsent else [], [], wait_s)
         if self._woken in readable:
             self._woken.recv(4096)
-        while len(self._arrived) < MOST_IN_A_BATCH and client.is_on(line):
-            before = line.read
-            client.loop_read()
-            if line.read == before:
+        while (room := MOST_IN_A_BATCH - len(self._arrived)) and client.is_on(line):
+            taken = line.take(room)
+            self._arrived += taken
+            self._taken += len(taken)
+            if line.is_theirs:
+                client.loop_read()
+            elif len(taken) < room and not line.fill():
                 break  # nothing is left
+        client.forget_heard()
         client.loop_misc()
         client.flush()
 
     def _hand_over(self) -> None:
-        arrived, self._arrived = self._arrived[:MOST_IN_A_BATCH], self._arrived[MOST_IN_A_BATCH:]
+        arrived, self._arrived = self._arrived, []
         connection = self._connection
 
         def written(outcomes: Outcomes) -> None:
@@ -170,7 +175,7 @@ class Inlet:
             self._wake()
 
         self._in_hand = True
-        self._writer.put([Message("mqtt", _device(one), bytes(one.payload)) for one in arrived], written)
+        self._writer.put([Message("mqtt", _device(topic), payload) for _, topic, payload in arrived], written)
 
     def _is_woken_within(self, wait_s: float) -> bool:
         ready, _, _ = select.select([self._woken], [], [], wait_s)
@@ -180,22 +185,17 @@ class Inlet:
         with contextlib.suppress(OSError):  # it has been woken often enough, or has ended
             self._wakes.send(b"\0")
 
-    def _acknowledge(self, arrived: Sequence[paho.MQTTMessage], outcomes: Outcomes) -> None:
+    def _acknowledge(self, arrived: Sequence[Arrived], outcomes: Outcomes) -> None:
         self._in_hand = False
-        self._client.acknowledge(
-            [message.mid for message, outcome in zip(arrived, outcomes, strict=True) if outcome and message.qos]
+        if self._client.socket() is not None:
+            kept = [one.mid for one, outcome in zip(arrived, outcomes, strict=True) if outcome and one.mid]
+            self._client.line.acknowledge(kept)
+        self._client.publish_all(
+            _answer(outcome.reception.device, outcome.downlink)
+            for outcome in outcomes
+            if outcome and outcome.downlink and outcome.reception
         )
-        for outcome in outcomes:
-            if outcome and outcome.downlink:
-                self._answer(outcome)
         self._client.flush()
-
-    def _answer(self, outcome: Outcome) -> None:
-        assert outcome.downlink
-        assert outcome.reception
-        device = format_id(outcome.reception.device)
-        body = json.dumps({"device": device, "downlinkData": outcome.downlink.hex()})
-        self._client.publish(f"sigfox/{device}/down", body, qos=1)
 
     def _ask_for_the_end(self) -> None:
         self._asked.append(self._taken)
@@ -209,22 +209,14 @@ class Inlet:
             log.warning("the broker keeps an empty session", worker=self._client_id)
 
     def _make_client(self, client_id: str) -> "Client":
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=False,
-            protocol=MQTTProtocolVersion.MQTTv311,
-            manual_ack=True,
-        )
+        client = Client(client_id)
         _sign_in(client, self._url)
-        client.on_socket_register_write = lambda *_: None  # we say when: paho would write at each packet
-        client.max_queued_messages_set(0)
-        client.max_inflight_messages_set(0)  # a limit makes paho search its answers at every PUBACK
 
         def on_connect(client: paho.Client, _data: object, _flags: object, reason: object, _properties: object) -> None:
             if getattr(reason, "is_failure", False):
                 log.error("broker refused the connection", reason=str(reason))
                 return
+            self._client.repeat_unheard()
             if self._retiring:
                 self._ask_for_the_end()
             else:
@@ -259,78 +251,32 @@ class Inlet:
             if not self._stopping.is_set():
                 log.warning("broker lost")
 
-        def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-            self._arrived.append(message)
-            self._taken += 1
-
         client.on_connect = on_connect
         client.on_subscribe = on_subscribe
         client.on_unsubscribe = on_unsubscribe
         client.on_disconnect = on_disconnect
-        client.on_message = on_message
         return client
 
 
-class Line:
-    """A socket for paho with a buffer on either side.
+class Client(paho.Client):
+    """paho's client on a `Line`, with what is many on it handled by the hundred: messages, acknowledgements, answers.
 
-    paho reads a packet's head byte by byte and writes packet by packet: here a call of the system carries hundreds.
+    `_create_socket` is paho's own, and held by a test.
     """
 
-    AT_ONCE = 262_144  # bytes
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._arrived, self._at = b"", 0
-        self._unsent = bytearray()
-        self.read = 0  # bytes, ever
-
-    def recv(self, most: int) -> bytes:
-        if self._at == len(self._arrived):
-            self._arrived, self._at = self._sock.recv(self.AT_ONCE), 0
-        given = self._arrived[self._at : self._at + most]
-        self._at += len(given)
-        self.read += len(given)
-        return given
-
-    def send(self, data: bytes | bytearray) -> int:
-        """Keeps it for `flush`."""
-        self._unsent += data
-        return len(data)
-
-    @property
-    def unsent(self) -> bool:
-        return bool(self._unsent)
-
-    def flush(self) -> None:
-        """Send what the socket takes now; what it does not, stays. Raises OSError of a broken connection."""
-        while self._unsent:
-            try:
-                sent = self._sock.send(self._unsent)
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return
-            del self._unsent[:sent]
-
-    def pending(self) -> int:
-        """Bytes that no select tells of: read ahead here, or decrypted by TLS."""
-        return len(self._arrived) - self._at + getattr(self._sock, "pending", int)()
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def setblocking(self, flag: bool) -> None:
-        self._sock.setblocking(flag)
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self.flush()  # a DISCONNECT
-        self._sock.close()
-
-
-class Client(paho.Client):
-    """paho's client on a `Line`, with acknowledgements in bulk. `_create_socket` is paho's own, and held by a test."""
-
     line: Line
+
+    def __init__(self, client_id: str) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=False,
+            protocol=MQTTProtocolVersion.MQTTv311,
+            manual_ack=True,
+        )
+        self.on_socket_register_write = lambda *_: None  # we say when: paho would write at each packet
+        self._mids = itertools.cycle(MIDS)
+        self._unheard: dict[int, bytes] = {}  # answers, until the broker has acknowledged them
 
     def _create_socket(self) -> Line:  # pyright: ignore[reportIncompatibleMethodOverride]
         self.line = Line(cast(socket.socket, super()._create_socket()))
@@ -340,13 +286,29 @@ class Client(paho.Client):
         """Whether the connection stands, and is still this one."""
         return self.socket() is line
 
-    def acknowledge(self, mids: Sequence[int]) -> None:
-        """PUBACKs, in the order in which their messages came (MQTT 3.1.1, 4.6)."""
-        if mids and self.socket() is not None:
-            self.line.send(b"".join(map(_PUBACK.pack, (0x4002,) * len(mids), mids)))
+    def publish_all(self, messages: Iterable[tuple[bytes, bytes]]) -> None:
+        """(topic, payload) each at QoS 1: sent anew on a new connection until it is acknowledged.
+
+        When 32 768 are not, the oldest is given up: an answer that old finds no button that listens.
+        """
+        for topic, payload in messages:
+            mid = next(self._mids)
+            self._unheard.pop(mid, None)
+            packet = self._unheard[mid] = publish_packet(topic, payload, mid)
+            if self.socket() is not None:
+                self.line.send(packet)
+
+    def repeat_unheard(self) -> None:
+        """On a new connection."""
+        self.line.send(b"".join(map(repeated, self._unheard.values())))
+
+    def forget_heard(self) -> None:
+        for mid in self.line.heard:
+            self._unheard.pop(mid, None)
+        self.line.heard.clear()
 
     def flush(self) -> None:
-        """Put on the line what was published, and send what the line has."""
+        """Put on the line what paho has, and send what the line has."""
         if self.socket() is not None:
             self.loop_write()
         if self.socket() is not None:
@@ -354,13 +316,19 @@ class Client(paho.Client):
                 self.line.flush()
 
 
-_PUBACK = struct.Struct(">HH")  # head and length, packet id
+def _answer(device: int, downlink: bytes) -> tuple[bytes, bytes]:
+    """Topic and payload."""
+    name = format_id(device)
+    return f"sigfox/{name}/down".encode(), b'{"device": "%s", "downlinkData": "%s"}' % (
+        name.encode(),
+        downlink.hex().encode(),
+    )
 
 
-def _device(message: paho.MQTTMessage) -> str:
+def _device(topic: bytes) -> str:
     """The device that the topic names; a topic that is no UTF-8, or none of ours, names none."""
     try:
-        return message.topic.split("/")[1]
+        return topic.split(b"/")[1].decode()
     except (UnicodeDecodeError, IndexError):
         return ""
 

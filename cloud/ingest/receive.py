@@ -140,14 +140,14 @@ def _open(heard: Reception | Rejected, buttons: Buttons, keys: Keys, decode: Dec
     if isinstance(heard, Rejected):
         return heard
     try:
-        header = read_header(heard.data)
+        generation = read_header(heard.data).key_generation
         button = buttons.get(heard.device)
         if button is None:
             return Rejected(Result.UNKNOWN_BUTTON, "not in the fleet")
         if button.state == State.REVOKED:
             return Rejected(Result.REVOKED, "the button was revoked")
-        if header.key_generation != button.key_generation:
-            said = f"key generation {header.key_generation}, the fleet has {button.key_generation}"
+        if generation != button.key_generation:
+            said = f"key generation {generation}, the fleet has {button.key_generation}"
             return Rejected(Result.WRONG_GENERATION, said)
         return decode(heard.data, device=button.id, key=keys.key_of(button), last_counter=button.last_counter)
     except Rejected as rejected:

@@ -21,8 +21,8 @@ from cloud.ingest.uplink import Rejected
 SIZE_LIMIT = 65_536  # bytes; a callback has a few hundred
 MOST_FIELDS = 200  # of a form; a callback has a dozen
 LINK_QUALITIES = ("limit", "average", "good", "excellent")  # and, where they come as numbers, 0 to 3
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+_EARLIEST_S = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
+_LATEST_S = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 FIRST_MILLISECONDS = 100_000_000_000  # seconds would be in the year 5138; the REST API's version 2 counts milliseconds
 # What we call a field, and by which names it usually comes, the first that is there.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -37,6 +37,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "duplicates": ("duplicates",),
 }
 USUAL: Mapping[str, str] = {}  # a field map that renames nothing
+_NUMBERS = (int, float, str)  # types in which numbers come
 _TRUE = (True, "true", "True", 1, "1")
 # RC1: what the network itself reads from the best station's RSSI and how many heard it; the SNR says nothing here.
 _STRONG_DBM, _WEAK_DBM, _WELL_HEARD = -122, -135, 3
@@ -71,6 +72,8 @@ def read_callback(payload: bytes, device: str | None = None, renamed: Mapping[st
     said = _fields(payload)
 
     def field(name: str) -> Any:
+        if name in said and not renamed:
+            return said[name]  # as nearly always
         for known in (renamed[name],) if name in renamed else FIELDS[name]:
             if known in said:
                 return said[known]
@@ -79,7 +82,7 @@ def read_callback(payload: bytes, device: str | None = None, renamed: Mapping[st
     named = field("device")
     stations = _stations(field("duplicates"), field("station"), field("rssi"))
     return Reception(
-        _device(named, topic),
+        topic if topic is not None and named == device else _device(named, topic),
         str(device if named is None else named),
         _data(field("data")),
         _time(field("time")),
@@ -158,18 +161,16 @@ def _time(said: Any) -> datetime | None:
     seconds = _number(said)
     if seconds is not None and seconds >= FIRST_MILLISECONDS:
         seconds /= 1000
-    if seconds is None or not EARLIEST.timestamp() <= seconds <= LATEST.timestamp():
+    if seconds is None or not _EARLIEST_S <= seconds <= _LATEST_S:
         return None
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def _quality(said: Any) -> str | None:
-    if said in LINK_QUALITIES:
-        return said
+    if (word := str(said).lower()) in LINK_QUALITIES:
+        return word
     number = _whole(said, 0, len(LINK_QUALITIES) - 1)
-    if number is not None:
-        return LINK_QUALITIES[number]
-    return next((quality for quality in LINK_QUALITIES if quality == str(said).lower()), None)
+    return None if number is None else LINK_QUALITIES[number]
 
 
 def _stations(listed: Any, station: Any, rssi: Any) -> list[Any]:
@@ -186,7 +187,7 @@ def _stations(listed: Any, station: Any, rssi: Any) -> list[Any]:
 
 def _number(said: Any) -> float | None:
     try:
-        return float(said) if isinstance(said, int | float | str) and not isinstance(said, bool) else None
+        return float(said) if isinstance(said, _NUMBERS) and not isinstance(said, bool) else None
     except (ValueError, OverflowError):
         return None
 

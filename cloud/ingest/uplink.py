@@ -76,7 +76,8 @@ def read_header(data: bytes) -> Header:
     """The clear part of twelve bytes; raises `Rejected` (malformed) for another size."""
     if len(data) != SIZE:
         raise Rejected(Result.MALFORMED, f"{len(data)} bytes; an uplink has {SIZE}")
-    return Header(data[0] >> 6, data[0] >> 4 & 3, data[0] & 15, int.from_bytes(data[1:3], "big"))
+    first, high, low = data[:3]
+    return Header(first >> 6, first >> 4 & 3, first & 15, high << 8 | low)
 
 
 def candidates(low_counter: int, last_counter: int) -> tuple[int, ...]:
@@ -89,7 +90,10 @@ def candidates(low_counter: int, last_counter: int) -> tuple[int, ...]:
     ((2,), (65536,), (131071, 65535))
     """
     ahead = last_counter + 1 + (low_counter - last_counter - 1) % LOW_COUNTERS
-    return tuple(counter for counter in (ahead, ahead - LOW_COUNTERS) if 1 <= counter <= MAX_COUNTER)
+    behind = ahead - LOW_COUNTERS
+    if behind < 1:
+        return (ahead,)  # of a button's first 65 535
+    return (ahead, behind) if ahead <= MAX_COUNTER else (behind,)
 
 
 def open_uplink(data: bytes, *, device: int, key: bytes, last_counter: int) -> Uplink:
@@ -124,10 +128,10 @@ def _read_body(bits: int, device: int, key_generation: int, counter: int) -> Upl
         counter,
         _KINDS[kind],
         parcels,
-        battery_mv=1800 + 50 * (bits >> 12 & 63),
-        temperature_c=(bits >> 6 & 63) - 20,
-        reset_cause=bits >> 3 & 7,
-        link_failures=bits & 7,
+        1800 + 50 * (bits >> 12 & 63),  # battery, mV
+        (bits >> 6 & 63) - 20,  # temperature, °C
+        bits >> 3 & 7,  # reset cause
+        bits & 7,  # link failures
     )
 
 

@@ -93,7 +93,7 @@ def request(conn: sa.Connection, presses: Sequence[Press], lease: Lease, now: da
     at = milliseconds(now)
     # In the buttons' order, so that two workers with the same buttons wait for each other and never in a ring.
     asked = [(button, min(count, MAX_PARCELS), at) for button, count in sorted(parcels.items())]
-    ids = dict(map(tuple, _REQUEST.rows(conn, asked)))
+    ids = dict(_REQUEST.rows(conn, asked))
 
     # A request and its first event are committed together: one without an event was made just now.
     new = set(ids.values()) - {row[0] for row in _WITH_EVENTS.rows(conn, [(id,) for id in ids.values()])}

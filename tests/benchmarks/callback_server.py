@@ -22,7 +22,7 @@ import cloud.stamps.store as stamps
 from cloud import database
 from cloud.ingest.callbacks import PATH, Callbacks
 from cloud.ingest.receive import Limits
-from cloud.ingest.writer import Writer
+from cloud.ingest.writer import Writer, spare_the_collector
 from cloud.stamps.lease import Lease
 from tests.benchmarks import process
 from tests.benchmarks.traffic import KEYS
@@ -111,6 +111,7 @@ def main() -> None:
 
     writing = threading.Thread(target=writer.run)
     writing.start()
+    spare_the_collector()
     process.ready(str(listener.getsockname()[1]))
     threading.Thread(target=end).start()
     server.run(sockets=[listener])

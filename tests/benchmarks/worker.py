@@ -16,7 +16,7 @@ import cloud.stamps.store as stamps
 from cloud import database
 from cloud.frames.model import Result
 from cloud.ingest.receive import Limits, Message, Outcome
-from cloud.ingest.writer import Writer
+from cloud.ingest.writer import Writer, spare_the_collector
 from cloud.stamps.lease import Lease
 from tests.benchmarks import process
 from tests.benchmarks.traffic import KEYS
@@ -49,6 +49,7 @@ def main() -> None:
     inlet = inlets.Inlet(asked["broker"], writer, registry=registry, client_id=asked["client_id"])
     parts = (inlet, writer)
     threads = [threading.Thread(target=part.run) for part in parts]
+    spare_the_collector()
     process.ready()
     for thread in threads:
         thread.start()

@@ -9,14 +9,15 @@ import io
 import json
 import logging
 import random
+import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import cast
 
-import paho.mqtt.client as paho
 import pydantic
 import sqlalchemy as sa
 from PIL import Image
@@ -28,6 +29,7 @@ from cloud.frames.model import Result
 from cloud.ingest.callbacks import BODY_LIMIT, MOST_AT_ONCE, split
 from cloud.ingest.callbacks import Refused as NotTaken
 from cloud.ingest.keys import Keys
+from cloud.ingest.line import Line, publish_packet
 from cloud.ingest.mqtt import _device
 from cloud.ingest.receive import Limits, Message, receive
 from cloud.ingest.sigfox import FIELDS, SIZE_LIMIT, read_callback
@@ -93,13 +95,39 @@ def _batch(data: bytes) -> None:
 
 
 def _mqtt(data: bytes) -> None:
-    """A topic, a zero byte, a payload: as paho hands them over, to what ingest makes of them."""
+    """A topic, a zero byte, a payload: as they come off the line, to what ingest makes of them."""
     topic, _, payload = data.partition(b"\0")
-    message = paho.MQTTMessage(mid=1, topic=topic)
     try:
-        read_callback(payload, _device(message))
+        read_callback(payload, _device(topic))
     except Rejected as rejected:
         assert rejected.result is Result.MALFORMED
+
+
+class _Pieces:
+    """A socket that has `data`, a piece at a time, and ends."""
+
+    def __init__(self, data: bytes) -> None:
+        size = 1 + (data[0] if data else 0)
+        self._left = [data[at : at + size] for at in range(0, len(data), size)]
+
+    def recv(self, _most: int) -> bytes:
+        return self._left.pop(0) if self._left else b""
+
+
+def _line(data: bytes) -> None:
+    """Whatever a broker sends: every byte comes out once and in its place, to paho or in a message."""
+    line, rest = Line(cast(socket.socket, _Pieces(data))), data
+    while True:
+        for _, *said in line.take(3):
+            for part in said:
+                rest = rest[rest.index(part) + len(part) :]
+        if line.is_theirs:
+            theirs = line.recv(5)
+            if not theirs:
+                return
+            rest = rest[rest.index(theirs) + len(theirs) :]
+        else:
+            line.fill()
 
 
 def _uplink(data: bytes) -> None:
@@ -373,6 +401,10 @@ def _seeds() -> dict[str, list[bytes]]:
         "callback": [b"\0" + told[0], b"\x08" + told[1], b"\0" + form, b"\1" + renamed],
         "batch": [b"[" + b",".join(told) + b"]", b"\n".join(told), form, form + b"\n" + form, told[0]],
         "mqtt": [b"sigfox/0012AB34/up\0" + told[0], b"sigfox/0012AB34/up\0" + form],
+        "line": [
+            b"\x90\x03\0\1\1" + publish_packet(b"sigfox/0012AB34/up", told[0], 1) + b"\x40\2\x80\0\xd0\0",
+            b"\x20\2\0\0" + publish_packet(b"a", b"b", 2) * 3 + publish_packet(b"", bytes(300), 65535),
+        ],
         "uplink": [b"\0" + one for one in sealed] + [b"\1" + rng.randbytes(8) for _ in range(4)],
         "id": [b"0012AB34", b"12ab34", b" 1 "],
         "stamp": [b"7K 4F 2M 9X", b"CD 0060 4127 2 FR", b"7K4F2M9XCD006041272FR", b"oisz-oisz"],
@@ -402,7 +434,8 @@ def _seeds() -> dict[str, list[bytes]]:
 SHARES: dict[str, tuple[Callable[[bytes], None], float]] = {
     "callback": (_callback, 19),
     "batch": (_batch, 10),
-    "mqtt": (_mqtt, 10),
+    "mqtt": (_mqtt, 5),
+    "line": (_line, 5),
     "uplink": (_uplink, 16),
     "id": (_id, 5),
     "stamp": (_stamp, 12),

@@ -66,9 +66,10 @@ class Database:
     def last_frame(self) -> int | None:
         return self._number("SELECT max(id) FROM frames")
 
-    def days(self) -> int:
-        """How many different days the log's messages were received on."""
-        return self._number("SELECT count(DISTINCT received_at / 86400000) FROM frames") or 0
+    def last_time_s(self) -> float | None:
+        """When the log's last message was received, as the worker's clock said: Unix seconds."""
+        at = self._number("SELECT (SELECT received_at FROM frames ORDER BY id DESC LIMIT 1)")
+        return None if at is None else at / 1000
 
     def count_waiting(self) -> int | None:
         """Orders without their stamp."""

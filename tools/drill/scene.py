@@ -152,6 +152,9 @@ class Scene:
         witness = self.witness
         self._wait(lambda: witness.acknowledged >= share * self.presses, f"{share:.0%} of the presses acknowledged")
 
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        self._wait(condition, what)
+
     def wait_health(self, says: str) -> None:
         """Until /health says this: `well`, or which part is down."""
         self._wait(lambda: bool(self.health) and says in self.health[-1][1], f"/health to say {says}")
@@ -192,6 +195,9 @@ class Scene:
 
     def start(self, name: str) -> None:
         if name == BROKER:  # not a node of a cluster, which forgets nothing
+            # What it acknowledged at its end may still be on its way.
+            on_it = [one for one in self.senders if isinstance(one, MqttSender) and one.is_alive()]
+            self.wait_until(lambda: not any(one.is_connected for one in on_it), "the senders to see the broker gone")
             self.broker_new_at = time.time()  # what was acknowledged before this was acknowledged by a killed one
         self.system.parts[name].start()
         self.note(f"the {name} is up again")

@@ -123,6 +123,7 @@ class MqttSender(threading.Thread):
         self.sent_at: dict[Key, float] = {}  # monotonic seconds of the first try
         self.acknowledged = 0  # messages, damaged ones too
         self.connections = 0
+        self.is_connected = False
         self.repeated = 0
 
     def stop(self) -> None:
@@ -139,8 +140,10 @@ class MqttSender(threading.Thread):
                 try:
                     with self._connected() as connection:
                         self.connections += 1
+                        self.is_connected = True
                         self._publish(connection)
                 except OSError:
+                    self.is_connected = False
                     self._stopping.wait(RETRY_S)
 
     def _connected(self) -> socket.socket:
