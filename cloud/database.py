@@ -134,6 +134,16 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield conn
 
 
+def plan_by_index(conn: sa.Connection) -> None:
+    """For this transaction, of statements that each look up a few rows of a table.
+
+    PostgreSQL keeps a prepared statement's plan: one that it made while a table was nearly empty, and its statistics
+    said so, would read the whole table ever after.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.exec_driver_sql("SET LOCAL enable_seqscan = off")
+
+
 def insert(conn: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """``INSERT`` with the dialect's ``ON CONFLICT``, by which the database decides races."""
     return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)

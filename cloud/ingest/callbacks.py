@@ -8,17 +8,19 @@ Sigfox sends it again after 1, 2 and 4 minutes.
 import asyncio
 import hmac
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter
 
 from cloud.frames.model import Result
 from cloud.ingest.pace import Pace
-from cloud.ingest.receive import Message, Outcome
+from cloud.ingest.receive import Message
 from cloud.ingest.sigfox import USUAL
 from cloud.ingest.writer import MOST_IN_A_BATCH, Outcomes, Writer
 
@@ -42,10 +44,11 @@ class Refused(Exception):
     again_s: float | None = None  # after which it may come again
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    message: Message
-    written: asyncio.Future[Outcome | None]
+class Waiting(NamedTuple):
+    """One callback's messages, and what becomes of them."""
+
+    messages: Sequence[Message]
+    written: asyncio.Future[Outcomes]
 
 
 class Callbacks:
@@ -68,8 +71,9 @@ class Callbacks:
             "domino_callbacks", "Callbacks by the status of their answer", ["status"], registry=registry
         )
         self._writer, self._secret, self._networks, self._renamed = writer, secret.encode(), networks, renamed
-        self._arrived: list[Waiting] = []
-        self._in_hand = 0  # messages that the writer has
+        self._arrived: deque[Waiting] = deque()
+        self._waiting = 0  # messages, those that the writer has among them
+        self._in_hand = False  # whether it has any
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         again_s: float | None = None
@@ -107,42 +111,60 @@ class Callbacks:
             raise Refused(405, "a callback comes by POST, PUT or GET")
 
     async def _write(self, messages: Sequence[Message]) -> Outcomes:
-        if self._in_hand + len(self._arrived) + len(messages) > MOST_WAITING:
+        if self._waiting + len(messages) > MOST_WAITING:
             raise Refused(503, "too many callbacks wait; send it again")
         loop = asyncio.get_running_loop()
-        waiting = [Waiting(message, loop.create_future()) for message in messages]
-        self._arrived += waiting
+        written: asyncio.Future[Outcomes] = loop.create_future()
+        self._arrived.append(Waiting(messages, written))
+        self._waiting += len(messages)
         self._hand_over(loop)
-        gathered = asyncio.gather(*(one.written for one in waiting))
+        # It stays with the writer even then: what comes again is known by its counter.
+        too_late = loop.call_later(self._answer_s, _give_up, written)
         try:
-            # It stays with the writer: what comes again is known by its counter.
-            return await asyncio.wait_for(asyncio.shield(gathered), self._answer_s)
-        except TimeoutError:
-            raise Refused(503, "the database takes too long; send it again") from None
+            return await written
+        finally:
+            too_late.cancel()
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._in_hand or not self._arrived:
             return
-        group, self._arrived = self._arrived[:MOST_IN_A_BATCH], self._arrived[MOST_IN_A_BATCH:]
-        self._in_hand = len(group)
+        group, messages = [], []
+        while self._arrived and len(messages) + len(self._arrived[0].messages) <= MOST_IN_A_BATCH:
+            group.append(self._arrived.popleft())
+            messages += group[-1].messages
+        self._in_hand = True
 
         def conclude(outcomes: Outcomes) -> None:
-            self._in_hand = 0
-            for one, outcome in zip(group, outcomes, strict=True):
-                one.written.set_result(outcome)
+            self._in_hand = False
+            self._waiting -= len(outcomes)
+            at = 0
+            for one in group:
+                if not one.written.done():  # else it was given up
+                    one.written.set_result(outcomes[at : at + len(one.messages)])
+                at += len(one.messages)
             self._hand_over(loop)
 
         def written(outcomes: Outcomes) -> None:
             loop.call_soon_threadsafe(conclude, outcomes)
 
-        self._writer.put([one.message for one in group], written)
+        self._writer.put(messages, written)
+
+
+def _give_up(written: "asyncio.Future[Outcomes]") -> None:
+    if not written.done():
+        written.set_exception(Refused(503, "the database takes too long; send it again"))
 
 
 def _client(scope: Scope) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(scope["client"][0])
+        return _address(scope["client"][0])
     except (TypeError, ValueError):  # a socket without addresses
         return None
+
+
+@lru_cache(1000)
+def _address(text: str) -> IPv4Address | IPv6Address:
+    return ip_address(text)
 
 
 async def _body(scope: Scope, receive: Any) -> bytes:

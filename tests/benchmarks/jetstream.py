@@ -55,7 +55,6 @@ def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
     burst = b"".join(
         b"PUB uplinks.%s %d\r\n%s\r\n" % (str(m.device).encode(), len(m.payload), m.payload) for m in messages
     )
-    burst_by_mqtt = wire.publishes(sent.published)
 
     def inlet(kind: type[Gated]) -> list[float]:
         with new_server(folder) as server, fleets.fresh() as fleet:
@@ -66,12 +65,12 @@ def prepare(folder: Path, count: int) -> Iterator[Sequence[Way]]:
                 return rate(count, lambda: wait(count))
 
     def inlet_of_mqtt(kind: type[Gated]) -> list[float]:
-        with mqtt.new_broker(folder) as broker, fleets.fresh() as fleet:
-            with listening(kind, broker.url, fleet):
-                pass
-            wire.fill(broker.port, burst_by_mqtt, count)
-            with listening(kind, broker.url, fleet) as wait:
-                return rate(count, lambda: wait(count))
+        with (
+            mqtt.full_broker(folder, sent, b"domino-ingest") as broker,
+            fleets.fresh() as fleet,
+            listening(kind, broker.url, fleet) as wait,
+        ):
+            return rate(count, lambda: wait(count))
 
     def bare() -> list[float]:
         with new_server(folder) as server, fleets.fresh() as fleet:

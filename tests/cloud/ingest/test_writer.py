@@ -157,3 +157,18 @@ def test_what_sqlite_says_tells_it_too(tmp_path):
     with pytest.raises(DBAPIError) as damaged, database.connect(url).begin() as conn:
         conn.execute(sa.select(buttons)).all()
     assert database.refuses(damaged.value)
+
+
+def test_what_was_planned_while_the_tables_were_empty_does_not_read_them_whole_once_they_are_full(
+    engine: sa.Engine, postgres_url: str
+):
+    done: queue.Queue[Outcomes] = queue.Queue()
+    with owner(postgres_url) as conn, writing(engine) as writer:
+        conn.execute("VACUUM ANALYZE")  # the statistics say: empty
+        for counter in range(1, 61):
+            writer.put([press(counter)], done.put)
+            done.get(timeout=WAIT_S)
+        engine.dispose()  # its sessions tell what they have read
+        read = "SELECT sum(seq_tup_read)::int FROM pg_stat_user_tables WHERE relname IN ('uplinks', 'pickup_events')"
+        (rows,) = conn.execute(read).fetchone() or (0,)
+    assert rows < 60  # where it would be more than a thousand
