@@ -9,6 +9,7 @@ the connection stays alive however slow the database is.
 
 import contextlib
 import itertools
+import math
 import select
 import socket
 import threading
@@ -36,6 +37,7 @@ WAIT_S = 1.0  # how long the loop sleeps when nothing comes; it wakes at once fo
 KEEPALIVE_S = 30
 GREETING_S = 10.0  # for a broker to answer CONNECT
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}  # as registered with IANA
+PINGREQ = b"\xc0\x00"
 MIDS = range(0x8000, 0x10000)  # packet ids of answers; paho counts its own from 1
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to reach a broker that is away
 
@@ -163,7 +165,10 @@ class Inlet:
             elif len(taken) < room and not line.fill():
                 break  # nothing is left
         client.forget_heard()
-        client.loop_misc()
+        if line.is_dry:
+            client.loop_misc()
+        else:
+            client.stay()
         client.flush()
 
     def _hand_over(self) -> None:
@@ -276,6 +281,7 @@ class Client(paho.Client):
         )
         self.on_socket_register_write = lambda *_: None  # we say when: paho would write at each packet
         self._mids = itertools.cycle(MIDS)
+        self._stayed_at = -math.inf
         self._unheard: dict[int, bytes] = {}  # answers, until the broker has acknowledged them
 
     def _create_socket(self) -> Line:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -306,6 +312,13 @@ class Client(paho.Client):
         for mid in self.line.heard:
             self._unheard.pop(mid, None)
         self.line.heard.clear()
+
+    def stay(self) -> None:
+        """Instead of `loop_misc`, while not all that has arrived is heard: the answer to paho's ping may lie behind it,
+        and paho would take the broker for gone."""
+        if time.monotonic() - self._stayed_at >= KEEPALIVE_S / 3:
+            self._stayed_at = time.monotonic()
+            self.line.send(PINGREQ)
 
     def flush(self) -> None:
         """Put on the line what paho has, and send what the line has."""

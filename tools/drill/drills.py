@@ -335,6 +335,8 @@ DRILLS = {
             "fill the broker's disk to the last byte, and make room again",
             full_disk,
             brokers=("nats",),  # Mosquitto goes on in memory, and tells nobody
+            presses=40_000,
+            per_second=400,  # so that presses are left for the last full disk
             needs=("root", "loop devices", "mkfs.ext4"),
             small_disk=BROKER,
             megabytes=64,

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import prometheus_client
@@ -14,9 +14,11 @@ from sqlalchemy import event
 import cloud.frames.store as frames
 from cloud import database
 from cloud.frames.model import Frame, Result
-from cloud.ingest.mqtt import RETRY_S, Inlet
-from cloud.ingest.receive import Limits, Message
-from cloud.ingest.writer import Writer
+from cloud.ingest import mqtt
+from cloud.ingest.line import publish_packet
+from cloud.ingest.mqtt import PINGREQ, RETRY_S, Inlet
+from cloud.ingest.receive import Limits, Message, Outcome
+from cloud.ingest.writer import MOST_IN_A_BATCH, Writer
 from cloud.stamps.lease import Lease
 from tests.cloud.ingest.test_receive import DEVICE, KEYS, make_engine, message, press
 from tests.mqtt import Subscriber, publish
@@ -220,5 +222,40 @@ def test_a_packet_that_breaks_the_client_costs_a_connection_and_not_the_inlet(en
     hostile = HostileBroker(break_it)
     with running(engine, hostile.url):
         hostile.meet()
+        hostile.meet()
+    hostile.close()
+
+
+class SlowWriter(Writer):
+    """Commits nothing before it is let."""
+
+    gate: threading.Event
+
+    def _commit(self, batch: Sequence[Message]) -> list[Outcome | None] | None:
+        assert self.gate.wait(WAIT_S)
+        return super()._commit(batch)
+
+
+def test_however_slow_the_database_and_however_much_waits_the_connection_stays(engine, monkeypatch):
+    monkeypatch.setattr(mqtt, "KEEPALIVE_S", 1)
+    count, pings = 2 * MOST_IN_A_BATCH + 10, 4  # more than is taken in hand; more than two keep-alives
+    registry = prometheus_client.CollectorRegistry()
+    writer = SlowWriter(engine, KEYS, limits=Limits(), lease=Lease(), registry=registry, committed=lambda: None)
+    writer.gate = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        grant(connection)
+        packets = [publish_packet(b"sigfox/0012AB34/up", b"?", mid) for mid in range(1, count + 1)]
+        connection.sendall(b"".join(packets))
+        said, acknowledged = b"", b""
+        while (heard := said.count(PINGREQ)) < pings:
+            said += connection.recv(4096) or pytest.fail("the connection has ended")
+            connection.sendall(b"\xd0\x00" * (said.count(PINGREQ) - heard))
+        writer.gate.set()
+        while acknowledged.replace(PINGREQ, b"").count(b"\x40\x02") < count:
+            acknowledged += connection.recv(65536) or pytest.fail("the connection has ended")
+
+    hostile = HostileBroker(talk)
+    with in_threads(Inlet(hostile.url, writer, registry=registry), writer):
         hostile.meet()
     hostile.close()
