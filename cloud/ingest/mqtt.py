@@ -34,6 +34,7 @@ from cloud.ingest.writer import MOST_IN_A_BATCH, Outcomes, Writer
 
 TOPIC = "sigfox/+/up"
 WAIT_S = 1.0  # how long the loop sleeps when nothing comes; it wakes at once for a packet or a stop
+MOST_HELD = 64_000_000  # bytes that wait here for a slow database; beyond it the broker waits
 KEEPALIVE_S = 30
 GREETING_S = 10.0  # for a broker to answer CONNECT
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}  # as registered with IANA
@@ -71,6 +72,8 @@ class Inlet:
         self._retired = threading.Event()
         self._gauge = Gauge("domino_broker_connected", "1 while the broker is reached", registry=registry)
         self._arrived: list[Arrived] = []
+        self._size = 0  # of their payloads, bytes
+        self._held: set[int] = set()  # packet ids of what has arrived and is not acknowledged
         self._in_hand = False  # whether the writer has a group of ours
         self._written: deque[tuple[int, list[Arrived], Outcomes]] = deque()
         self._connection = 0  # they are counted: packet ids of an earlier one are others
@@ -134,6 +137,8 @@ class Inlet:
         self._taken = 0
         self._asked.clear()
         self._arrived.clear()  # not acknowledged, so the broker sends it again
+        self._held.clear()
+        self._size = 0
         self._in_hand = False
         try:
             self._client.connect(
@@ -150,19 +155,18 @@ class Inlet:
             return  # since the last acknowledgements
         if self._in_hand and self._is_woken_within(WAIT_S):
             return
-        has_room = len(self._arrived) < MOST_IN_A_BATCH
+        has_room = self._has_room()
         wait_s = 0 if self._in_hand or (has_room and not line.is_dry) else WAIT_S
         wants_read = [self._woken, line] if has_room else [self._woken]
         readable, _, _ = select.select(wants_read, [line] if line.unsent else [], [], wait_s)
         if self._woken in readable:
             self._woken.recv(4096)
-        while (room := MOST_IN_A_BATCH - len(self._arrived)) and client.is_on(line):
-            taken = line.take(room)
-            self._arrived += taken
-            self._taken += len(taken)
+        while self._has_room() and client.is_on(line):
+            taken = line.take(MOST_IN_A_BATCH)
+            self._keep(taken)
             if line.is_theirs:
                 client.loop_read()
-            elif len(taken) < room and not line.fill():
+            elif len(taken) < MOST_IN_A_BATCH and not line.fill():
                 break  # nothing is left
         client.forget_heard()
         if line.is_dry:
@@ -171,8 +175,23 @@ class Inlet:
             client.stay()
         client.flush()
 
+    def _has_room(self) -> bool:
+        """A batch is enough, but while a slow database has one: a broker hangs up on who does not read for seconds."""
+        return (self._in_hand or len(self._arrived) < MOST_IN_A_BATCH) and self._size < MOST_HELD
+
+    def _keep(self, taken: Sequence[Arrived]) -> None:
+        """All but what is here already: nats-server repeats every few seconds what is unacknowledged."""
+        for one in taken:
+            if one.mid not in self._held:
+                if one.mid:
+                    self._held.add(one.mid)
+                self._arrived.append(one)
+                self._size += len(one.payload)
+                self._taken += 1
+
     def _hand_over(self) -> None:
-        arrived, self._arrived = self._arrived, []
+        arrived, self._arrived = self._arrived[:MOST_IN_A_BATCH], self._arrived[MOST_IN_A_BATCH:]
+        self._size -= sum(len(one.payload) for one in arrived)
         connection = self._connection
 
         def written(outcomes: Outcomes) -> None:
@@ -192,6 +211,7 @@ class Inlet:
 
     def _acknowledge(self, arrived: Sequence[Arrived], outcomes: Outcomes) -> None:
         self._in_hand = False
+        self._held.difference_update(one.mid for one in arrived)
         if self._client.socket() is not None:
             kept = [one.mid for one, outcome in zip(arrived, outcomes, strict=True) if outcome and one.mid]
             self._client.line.acknowledge(kept)

@@ -15,7 +15,7 @@ import cloud.frames.store as frames
 from cloud import database
 from cloud.frames.model import Frame, Result
 from cloud.ingest import mqtt
-from cloud.ingest.line import publish_packet
+from cloud.ingest.line import publish_packet, repeated
 from cloud.ingest.mqtt import PINGREQ, RETRY_S, Inlet
 from cloud.ingest.receive import Limits, Message, Outcome
 from cloud.ingest.writer import MOST_IN_A_BATCH, Writer
@@ -238,6 +238,7 @@ class SlowWriter(Writer):
 
 def test_however_slow_the_database_and_however_much_waits_the_connection_stays(engine, monkeypatch):
     monkeypatch.setattr(mqtt, "KEEPALIVE_S", 1)
+    monkeypatch.setattr(mqtt, "MOST_HELD", 1000)
     count, pings = 2 * MOST_IN_A_BATCH + 10, 4  # more than is taken in hand; more than two keep-alives
     registry = prometheus_client.CollectorRegistry()
     writer = SlowWriter(engine, KEYS, limits=Limits(), lease=Lease(), registry=registry, committed=lambda: None)
@@ -259,3 +260,25 @@ def test_however_slow_the_database_and_however_much_waits_the_connection_stays(e
     with in_threads(Inlet(hostile.url, writer, registry=registry), writer):
         hostile.meet()
     hostile.close()
+
+
+def test_what_the_broker_repeats_meanwhile_is_taken_once(engine):
+    registry = prometheus_client.CollectorRegistry()
+    writer = SlowWriter(engine, KEYS, limits=Limits(), lease=Lease(), registry=registry, committed=lambda: None)
+    writer.gate = threading.Event()
+    packets = [publish_packet(b"sigfox/0012AB34/up", bytes(100), mid) for mid in range(1, 2 * MOST_IN_A_BATCH + 1)]
+
+    def talk(connection: socket.socket) -> None:
+        grant(connection)
+        for _ in range(50):  # 12 MB, more than the sockets between us hold, so it waits until all was read
+            connection.sendall(b"".join(map(repeated, packets)))
+        writer.gate.set()
+        said = b""
+        while said.count(b"\x40\x02") < len(packets):
+            said += connection.recv(65536) or pytest.fail("the connection has ended")
+
+    hostile = HostileBroker(talk)
+    with in_threads(Inlet(hostile.url, writer, registry=registry), writer):
+        hostile.meet()
+        hostile.close()
+        assert len(wait_frames(engine, len(packets))) == len(packets)
