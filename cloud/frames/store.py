@@ -31,7 +31,7 @@ frames = sa.Table(
     metadata,
     sa.Column("id", BigId, primary_key=True),
     sa.Column("received_at", Instant, nullable=False, index=True),
-    sa.Column("carrier", sa.Text, nullable=False),  # mqtt, http, air
+    sa.Column("carrier", sa.Text, nullable=False),  # mqtt, nats, http, air
     sa.Column("raw", sa.LargeBinary, nullable=False),  # the message as it came; cut at RAW_LIMIT bytes if not accepted
     sa.Column("raw_size", sa.Integer, nullable=False),  # its whole size in bytes
     # What else it takes to take it in again: the device that its topic named, as it came; the callbacks' field map.
