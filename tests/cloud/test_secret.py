@@ -33,6 +33,20 @@ def test_a_secret_is_not_replaced_unless_that_is_asked_for(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def none_here(_path: Path, _target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as FAT says
+
+    monkeypatch.setattr(Path, "hardlink_to", none_here)
+    path = tmp_path / "slip"
+    write_secret(path, "first")
+    with pytest.raises(FileExistsError):
+        write_secret(path, "second")
+    assert path.read_text() == "first"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "secret"
     write_secret(path, "first")

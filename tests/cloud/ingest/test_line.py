@@ -1,7 +1,7 @@
 """The contract of the line: whatever is sent in whatever pieces, paho's own reading and ours make the same of it."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import paho.mqtt.client as paho
 import pytest
@@ -54,6 +54,13 @@ class Socket:
 Heard = list[tuple[object, ...]]
 
 
+def connect(client: paho.Client, made: Socket) -> None:
+    """Over `made` instead of a socket of paho's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paho.Client, "_create_socket", lambda _: made)
+        client.connect("a broker")
+
+
 def listening(client: paho.Client) -> Heard:
     heard: Heard = []
     client.on_connect = lambda *_: heard.append(("connected",))
@@ -64,7 +71,7 @@ def listening(client: paho.Client) -> Heard:
     return heard
 
 
-def by_paho(pieces: Sequence[bytes], ends: bool, connect: Callable[[paho.Client, Socket], None]) -> Heard:
+def by_paho(pieces: Sequence[bytes], ends: bool) -> Heard:
     client = paho.Client(CallbackAPIVersion.VERSION2, "one", clean_session=False, manual_ack=True)
     heard = listening(client)
     connect(client, Socket(pieces, ends))
@@ -77,29 +84,19 @@ def _has_more(connection: object) -> bool:
     return isinstance(connection, Socket) and bool(connection._left or connection._ends)
 
 
-def by_line(pieces: Sequence[bytes], ends: bool, connect: Callable[[paho.Client, Socket], None]) -> Heard:
+def by_line(pieces: Sequence[bytes], ends: bool) -> Heard:
     client = Client("one")
     heard = listening(client)
     connect(client, Socket(pieces, ends))
     line = client.line
     while client.is_on(line):
-        heard += line.take(MOST)
+        taken = line.take(MOST)
+        heard += taken
         if line.is_theirs:
             client.loop_read()
-        elif line.is_dry is False and line._lacks <= 0:
-            continue  # there is more than MOST
-        elif not line.fill():
+        elif len(taken) < MOST and not line.fill():
             break
     return heard
-
-
-@pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[paho.Client, Socket], None]:
-    def connect(client: paho.Client, made: Socket) -> None:
-        monkeypatch.setattr(paho.Client, "_create_socket", lambda _: made)
-        client.connect("a broker")
-
-    return connect
 
 
 TOPICS = st.binary(min_size=1, max_size=40)
@@ -124,31 +121,25 @@ def pieces(draw: st.DrawFn, said: st.SearchStrategy[bytes]) -> list[bytes]:
 
 @given(pieces=pieces(PACKETS.map(b"".join)), ends=st.booleans())
 def test_what_is_sent_is_heard_as_paho_hears_it(pieces: list[bytes], ends: bool):
-    with pytest.MonkeyPatch.context() as patch:
-
-        def connect(client: paho.Client, made: Socket) -> None:
-            patch.setattr(paho.Client, "_create_socket", lambda _: made)
-            client.connect("a broker")
-
-        assert by_line(pieces, ends, connect) == by_paho(pieces, ends, connect)
+    assert by_line(pieces, ends) == by_paho(pieces, ends)
 
 
 @pytest.mark.parametrize(
     "length",
     [b"\x80\x80\x80\x80\x01", b"\xff\xff\xff\xff\x7f"],
 )
-def test_a_length_of_more_than_four_bytes_ends_the_connection(length: bytes, connect):
+def test_a_length_of_more_than_four_bytes_ends_the_connection(length: bytes):
     said = [CONNACK, b"\x32" + length + bytes(20)]
-    assert by_line(said, True, connect) == [("connected",), ("disconnected",)]
+    assert by_line(said, True) == [("connected",), ("disconnected",)]
 
 
-def test_a_packet_of_which_the_end_never_comes_is_no_message(connect):
+def test_a_packet_of_which_the_end_never_comes_is_no_message():
     whole = publish_packet(b"sigfox/0012AB34/up", bytes(1000), 1)
     for end in range(1, len(whole), 97):
-        assert by_line([CONNACK, whole[:end]], True, connect) == [("connected",), ("disconnected",)]
+        assert by_line([CONNACK, whole[:end]], True) == [("connected",), ("disconnected",)]
 
 
-def test_acknowledgements_are_those_of_paho(connect):
+def test_acknowledgements_are_those_of_paho():
     ours, theirs = Socket([CONNACK]), Socket([CONNACK])
     client, plain = Client("one"), paho.Client(CallbackAPIVersion.VERSION2, "one", manual_ack=True)
     for one, made in ((client, ours), (plain, theirs)):
@@ -166,17 +157,14 @@ def test_acknowledgements_are_those_of_paho(connect):
 
 @given(topic=st.text("abc/", min_size=1), payload=st.binary(max_size=300))
 def test_a_publication_is_that_of_paho(topic: str, payload: bytes):
-    with pytest.MonkeyPatch.context() as patch:
-        made = Socket([])
-        patch.setattr(paho.Client, "_create_socket", lambda _: made)
-        plain = paho.Client(CallbackAPIVersion.VERSION2, "one")
-        plain.connect("a broker")
-        made.sent.clear()
-        mid = plain.publish(topic, payload, qos=1).mid
+    plain, made = paho.Client(CallbackAPIVersion.VERSION2, "one"), Socket([])
+    connect(plain, made)
+    made.sent.clear()
+    mid = plain.publish(topic, payload, qos=1).mid
     assert bytes(made.sent) == publish_packet(topic.encode(), payload, mid)
 
 
-def test_what_the_broker_has_not_acknowledged_is_sent_anew_and_marked(connect):
+def test_what_the_broker_has_not_acknowledged_is_sent_anew_and_marked():
     client, first = Client("one"), Socket([CONNACK, b"\x40\x02\x80\x00"])
     connect(client, first)
     client.flush()
