@@ -1,7 +1,8 @@
 """How pages are made: the templates, what they may say of times and numbers, and the language they speak.
 
-There is one Jinja environment a language. Staff pages are English; customers' pages speak French or English, each
+There is one Jinja environment a language. Customers' pages speak French or English, each
 written for itself in its own catalogue under ``locale/``, whose keys stand in the templates: ``{{ _("my.title") }}``.
+Staff's texts stand in their templates in English, and in French in the catalogues of ``locale/fr/LC_MESSAGES/desk/``.
 """
 
 import io
@@ -21,12 +22,15 @@ from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
 from cloud import database
+from cloud.words import Said
 
-LANGUAGES = ("fr", "en")  # the first is spoken to those who ask for neither
+LANGUAGES = ("fr", "en")  # the first is spoken to customers who ask for neither
+STAFF = "en"  # and this to staff
 LANGUAGE_COOKIE = "domino_lang"
 PARIS = ZoneInfo("Europe/Paris")  # where the letterboxes hang
 NBSP = "\N{NO-BREAK SPACE}"
 STATIC = Path(__file__).parent / "static"
+LOCALE = Path(__file__).parent / "locale"
 
 _CLOCK = {"fr": "H 'h' mm", "en": "HH:mm"}
 _INSTANT = {"fr": "EEE d MMM, H 'h' mm", "en": "EEE d MMM, HH:mm"}
@@ -52,16 +56,21 @@ def render(
     return answer
 
 
+def render_for_staff(request: Request, template: str, **context: Any) -> HTMLResponse:
+    """As `render`, in the language that the operator chose."""
+    return render(request, template, lang=language(request, STAFF), **context)
+
+
 def fragment(template: str, *, lang: str = "en", now: datetime | None = None, **context: Any) -> str:
     """A template alone, such as one row of a live table; `now` is what ages are counted from."""
     return _environments[lang].get_template(template).render(lang=lang, now=now or database.now(), **context)
 
 
-def language(request: Request) -> str:
-    """``?lang=``, then the cookie, then what the browser would rather read."""
+def language(request: Request, otherwise: str = LANGUAGES[0]) -> str:
+    """``?lang=``, then the cookie, then what the browser would rather read, then `otherwise`."""
     asked = request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)
     wanted = (*asked, *_by_preference(request.headers.get("accept-language", "")))
-    return next((lang for lang in wanted if lang in LANGUAGES), LANGUAGES[0])
+    return next((lang for lang in wanted if lang in LANGUAGES), otherwise)
 
 
 def _by_preference(accept: str) -> list[str]:
@@ -105,18 +114,32 @@ def device_id(device: int) -> str:
     return f"{device:08X}"
 
 
+def _read_catalogue(path: Path, lang: str) -> Translations:
+    with path.open("rb") as source:
+        catalogue = read_po(source, locale=lang, abort_invalid=True)
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return Translations(compiled)
+
+
 class Words:
     """The filters that need a language."""
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
-        path = Path(__file__).parent / "locale" / lang / "LC_MESSAGES" / "domino.po"
-        with path.open("rb") as source:
-            catalogue = read_po(source, locale=lang, abort_invalid=True)
-        compiled = io.BytesIO()
-        write_mo(compiled, catalogue)
-        compiled.seek(0)
-        self.messages = Translations(compiled)
+        folder = LOCALE / lang / "LC_MESSAGES"
+        self.messages = _read_catalogue(folder / "domino.po", lang)
+        for path in sorted(folder.glob("desk/*.po")):
+            self.messages.merge(_read_catalogue(path, lang))
+
+    def say(self, said: Said | str) -> str:
+        """What was marked by `N_`, or a plain English text that stands in a catalogue."""
+        if isinstance(said, str):
+            return self.messages.ugettext(said)
+        values = {name: self.say(value) if isinstance(value, Said) else value for name, value in said.values.items()}
+        text = self.messages.ugettext(said.text)
+        return text % values if values else text
 
     def number(self, value: float, digits: int = 0) -> str:
         """Thousands apart by a no-break space in both languages, as the look has it."""
@@ -182,6 +205,7 @@ def _environment(lang: str) -> jinja2.Environment:
         ago=words.ago,
         instant=words.instant,
         clock=words.clock,
+        say=words.say,
     )
     return environment
 

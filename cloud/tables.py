@@ -2,6 +2,7 @@
 
 import cloud.accounts.store
 import cloud.appeals.store
+import cloud.audit.store
 import cloud.downlinks.store
 import cloud.fleet.store
 import cloud.frames.keeping

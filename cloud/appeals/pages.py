@@ -118,7 +118,14 @@ def list_appeals(
 ) -> Response:
     with database.reading(request.app.state.engine) as conn:
         appeals = store.newest(conn, request.app.state.vault, limit=ROWS, state=state, before=before)
-    return pages.render(request, "console/appeals.html", appeals=appeals, state=state, states=list(State), rows=ROWS)
+    return pages.render_for_staff(
+        request,
+        "console/appeals.html",
+        appeals=appeals,
+        state=state,
+        states=list(State),
+        rows=ROWS,
+    )
 
 
 @router.get("/appeals/{id}")
@@ -156,7 +163,7 @@ def _page(request: Request, id: int, reason: str = "", fault: str = "") -> Respo
     with database.reading(request.app.state.engine) as conn:
         appeal = store.find(conn, vault, id)
         stamp = None if appeal.code is None else cloud.stamps.store.find(conn, vault, appeal.code)
-    return pages.render(
+    return pages.render_for_staff(
         request,
         "console/appeal.html",
         status=422 if fault else 200,

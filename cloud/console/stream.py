@@ -15,10 +15,10 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 import cloud.frames.store
-from cloud import database, pages
+from cloud import database
 from cloud.accounts import guard
 from cloud.accounts.model import Right
-from cloud.console import store
+from cloud.console import desk, store
 
 BATCH = 200  # frames a read
 BACKLOG = 5_000  # frames; whoever is further behind is told to load the page anew, which shows far fewer
@@ -95,17 +95,16 @@ class Reader:
         if frames:
             self.frame = frames[-1].id
         return [
-            *(_event("frame", "console/frame.html", id=str(one.id), now=now, frame=one) for one in frames),
-            *(_event("order", "console/order.html", now=now, order=one) for one in orders),
+            *(self._event("frame", "console/frame.html", id=str(one.id), now=now, frame=one) for one in frames),
+            *(self._event("order", "console/order.html", now=now, order=one) for one in orders),
         ]
+
+    def _event(self, event: str, template: str, *, id: str | None = None, **context: object) -> ServerSentEvent:
+        return ServerSentEvent(event=event, id=id, raw_data=desk.fragment(self.request, template, **context))
 
     def _end(self, event: str, data: str) -> list[ServerSentEvent]:
         self.done = True
         return [ServerSentEvent(event=event, raw_data=data)]
-
-
-def _event(event: str, template: str, *, id: str | None = None, **context: object) -> ServerSentEvent:
-    return ServerSentEvent(event=event, id=id, raw_data=pages.fragment(template, **context))  # pyright: ignore[reportArgumentType]
 
 
 def _clock(retry: int | None = None) -> ServerSentEvent:

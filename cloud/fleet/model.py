@@ -7,6 +7,7 @@ from enum import StrEnum
 
 ID_DIGITS = 8  # a device id is 32 bits, written as upper-case hex
 _ID = re.compile(f"[0-9A-Fa-f]{{1,{ID_DIGITS}}}")
+_DEPARTMENT = re.compile(r"(97[1-6]|2[AB]|[0-9]{2})( |$)")
 MAX_PLACE = 60  # characters
 MAX_WHY = 200  # characters
 LAST_GENERATION = 3  # of a button's key: two bits on the wire
@@ -45,6 +46,7 @@ class Button:
     key_generation: int
     state: State
     place: str | None
+    department: str | None
     owner_id: int | None
     created_at: datetime
     claimed_at: datetime | None
@@ -78,6 +80,16 @@ def parse_id(text: str) -> int:
     if not _ID.fullmatch(digits):
         raise ValueError(f"a button id is up to {ID_DIGITS} hex digits such as 0012AB34, not {text[:40]!r}")
     return int(digits, 16)
+
+
+def department(place: str | None) -> str | None:
+    """The number that a place begins with, as the French count their departments.
+
+    >>> department("35 Rennes"), department("2b Bastia"), department("974 Saint-Denis"), department("Rennes")
+    ('35', '2B', '974', None)
+    """
+    found = _DEPARTMENT.match((place or "").upper())
+    return found[1] if found else None
 
 
 def check_why(text: str) -> str:

@@ -17,6 +17,7 @@ from cloud.fleet.model import (
     State,
     WrongState,
     check_why,
+    department,
     format_id,
 )
 
@@ -27,6 +28,7 @@ buttons = sa.Table(
     sa.Column("key_generation", sa.Integer, nullable=False, server_default="0"),  # 0 to 3
     sa.Column("state", sa.Text, nullable=False),  # fleet.model.State
     sa.Column("place", sa.Text),  # where it hangs, for the eye: "35 Rennes"
+    sa.Column("department", sa.Text, index=True),  # that the place begins with; goes with it
     sa.Column("claim_hash", sa.LargeBinary(32), unique=True),  # SHA-256 of the claim code; none once claimed
     sa.Column("owner_id", sa.BigInteger, sa.ForeignKey("accounts.id"), index=True),
     sa.Column("created_at", Instant, nullable=False),
@@ -69,6 +71,7 @@ def add(
             id=id,
             state=State.ACTIVE,
             place=place,
+            department=department(place),
             claim_hash=claim_hash(claim_code) if owner_id is None else None,
             owner_id=owner_id,
             created_at=now,
@@ -296,6 +299,7 @@ def _button(row: sa.Row[Any]) -> Button:
         key_generation=row.key_generation,
         state=State(row.state),
         place=row.place,
+        department=row.department,
         owner_id=row.owner_id,
         created_at=row.created_at,
         claimed_at=row.claimed_at,

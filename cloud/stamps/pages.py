@@ -29,7 +29,7 @@ def show_stamps(
         stamps = cloud.stamps.store.count_by_state(conn)
         places = ledger.today(conn, now.date())
         refusals = ledger.refusals(conn, limit=ROWS, before=before)
-    return pages.render(
+    return pages.render_for_staff(
         request,
         "console/stamps.html",
         now=now,

@@ -183,6 +183,7 @@ def test_a_session_that_ends_leads_to_the_sign_in(desk: Desk, service: Service):
     page = desk.overview()
     other = desk.open("/buttons")
 
+    other.get_by_text("N. Arnaud, operator").click()
     other.get_by_role("button", name="Sign out").click()
 
     expect(page).to_have_url(re.compile(r"/sign-in\?next=/$"))
@@ -198,6 +199,7 @@ def test_the_keys_walk_open_find_and_tell(desk: Desk, service: Service):
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
     page.keyboard.press("j")
+    expect(page.locator("#frames tr[data-id='2']")).to_be_focused()
     page.keyboard.press("j")
     expect(page.locator("#frames tr[data-id='1']")).to_be_focused()
     page.keyboard.press("Enter")

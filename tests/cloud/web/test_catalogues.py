@@ -56,6 +56,10 @@ def _used_in_templates() -> Iterator[str]:
         yield ids if isinstance(ids, str) else ids[0]
 
 
+# Customers' texts stand under keys, in both languages; staff's stand where they are used, and in French in desk/*.po.
+KEY = re.compile(r"[a-z_]+(\.[a-z0-9_ -]+)+")
+
+
 def _used_in_code(keys: set[str]) -> Iterator[str]:
     for file in CLOUD.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -66,7 +70,8 @@ def _used_in_code(keys: set[str]) -> Iterator[str]:
 @pytest.mark.parametrize("lang", pages.LANGUAGES)
 def test_every_message_used_is_written_and_every_message_written_is_used(lang: str) -> None:
     written = set(_catalogue(lang))
-    used = FAMILIES | set(_used_in_templates()) | set(_used_in_code(written))
+    in_templates = {text for text in _used_in_templates() if KEY.fullmatch(text)}
+    used = FAMILIES | in_templates | set(_used_in_code(written))
     assert used - written == set()
     assert written - used == set()
 

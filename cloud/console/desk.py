@@ -1,0 +1,40 @@
+"""What the operators' pages share: who may see them, the language they speak, their lists' sizes."""
+
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import Depends, Path, Query, Request
+
+from cloud import pages
+from cloud.accounts import guard
+from cloud.accounts.model import Right, Session
+from cloud.console import store
+from cloud.fleet.model import Button, parse_id
+
+ROWS = 50  # a page of every list
+
+render = pages.render_for_staff
+
+See = Annotated[Session, Depends(guard.signed_in(Right.SEE))]
+Operate = Annotated[Session, Depends(guard.signed_in(Right.OPERATE))]
+Administer = Annotated[Session, Depends(guard.signed_in(Right.ADMINISTER))]
+Id = Annotated[int, Path(ge=0, le=store.MAX_ID)]
+Before = Annotated[int | None, Query(ge=1, le=store.MAX_ID)]
+
+
+def fragment(request: Request, template: str, **context: Any) -> str:
+    """A part of a page, such as a row of a live table, in the operator's language."""
+    return pages.fragment(template, lang=pages.language(request, pages.STAFF), **context)
+
+
+def device(text: str) -> int | None:
+    """The button's id that `text` is, if any."""
+    try:
+        return parse_id(text)
+    except ValueError:
+        return None
+
+
+def owner(conn: sa.Connection, button: Button | None) -> str | None:
+    """The name of the button's owner."""
+    return store.owner_names(conn, [button.owner_id]).get(button.owner_id) if button and button.owner_id else None
