@@ -1,88 +1,26 @@
 """The operators' live page in a real browser, on a real server."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 import cloud.appeals.store
 import cloud.pickups.store
 from cloud import database
-from cloud.accounts import guard
 from cloud.appeals.model import claim
 from cloud.places.model import Address
 from cloud.stamps.desk import Item
 from cloud.stamps.ledger import Form
-from tests.cloud.console.service import Service, running_service, serving
+from tests.browser.desk import PICTURES, Desk, faults
+from tests.cloud.console.service import Service, serving
 from tests.cloud.stamps.shelf import LIVE, NOBODYS, USED, desk_with
 from tests.sealing import callback
 from tests.stock import VAULT
 
-PICTURES = Path(__file__).parents[2] / "build" / "pictures"
 ADDRESS = Address.of(["Mme Hélène Vasseur", "", "", "12 rue de la République", "", "69001 Lyon"])
 TEXT = "Renvoyé à Rennes le 2 mars, alors que le timbre était écrit comme il fut montré."
-SOON_MS = 15_000  # a bound, on a busy machine too; what is waited for comes within a second or so
-
-expect.set_options(timeout=SOON_MS)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-class Desk:
-    """An operator's browser, and what it complained about."""
-
-    def __init__(self, browser: Browser, service: Service, url: str, **options: Any) -> None:
-        self.url = url
-        self.complaints: list[str] = []
-        self.context = browser.new_context(**options)
-        self.context.add_cookies([{"name": guard.COOKIE, "value": service.cookie(), "url": url}])
-        # A violation of the Content-Security-Policy is also an error on the console.
-        self.context.on("console", self._note)
-        self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        self.context.on("request", self._watch)
-
-    def _note(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def _watch(self, request: Request) -> None:
-        if urlsplit(request.url).netloc != urlsplit(self.url).netloc:
-            self.complaints.append(f"asked elsewhere: {request.url}")
-
-    def open(self, path: str = "/") -> Page:
-        page = self.context.new_page()
-        page.goto(self.url + path)
-        return page
-
-    def overview(self) -> Page:
-        page = self.open()
-        expect(page.locator("#live")).to_have_text("live, no gap")
-        return page
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    with running_service(tmp_path) as service:
-        yield service
-
-
-@pytest.fixture
-def desk(chromium: Browser, service: Service) -> Iterator[Desk]:
-    with serving(service.app) as url:
-        desk = Desk(chromium, service, url, viewport={"width": 1440, "height": 900})
-        yield desk
-        desk.context.close()
-        assert desk.complaints == []
 
 
 def shown(page: Page) -> list[int]:
@@ -105,6 +43,14 @@ def test_a_frame_and_its_order_appear_without_a_reload(desk: Desk, service: Serv
     expect(page.locator("#kpis")).to_contain_text("1 in the last hour")  # by htmx, after a moment
     expect(page.locator("#counts")).to_contain_text("1 in all")
     assert page.evaluate("window.sameDocument")
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_the_overview_can_be_used_by_everybody(desk: Desk, service: Service, lang: str):
+    service.press()
+    page = desk.open(f"/?lang={lang}")
+    expect(page.locator("#orders tr")).to_have_count(1)
+    assert faults(page) == []
 
 
 def test_an_order_changes_in_place(desk: Desk, service: Service):
