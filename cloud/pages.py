@@ -136,7 +136,7 @@ class Words:
     def say(self, said: Said | str) -> str:
         """What was marked by `N_`, or a plain English text that stands in a catalogue."""
         if isinstance(said, str):
-            return self.messages.ugettext(said)
+            return said and self.messages.ugettext(said)  # an empty key is the catalogue's own head
         values = {name: self.say(value) if isinstance(value, Said) else value for name, value in said.values.items()}
         text = self.messages.ugettext(said.text)
         return text % values if values else text

@@ -37,6 +37,7 @@ from cloud import database, live, pages
 from cloud.accounts.attempts import Attempts
 from cloud.accounts.model import SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
 from cloud.health import Part
+from cloud.ingest.keys import Keys
 from cloud.stamps.desk import Desk
 from cloud.stamps.model import NotReady, TooManyGuesses
 from cloud.stamps.vault import Vault
@@ -102,8 +103,12 @@ def create_app(
     vendor: Path,
     downlinks_per_day: int = 4,
     key_master: int = 1,
+    keys: Keys | None = None,
 ) -> FastAPI:
-    """`downlinks_per_day` is told beside what a button used; `key_master` is the number of the newest master key."""
+    """`downlinks_per_day` is told beside what a button used; `key_master` is the number of the newest master key.
+
+    `keys` open what somebody pastes into the frame bench; without them it stays sealed.
+    """
     app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
     app.state.engine = engine
     app.state.vault = vault
@@ -111,6 +116,7 @@ def create_app(
     app.state.bell = bell
     app.state.downlinks_per_day = downlinks_per_day
     app.state.key_master = key_master
+    app.state.keys = keys
     app.state.attempts = Attempts()
     for feature in (
         cloud.accounts,

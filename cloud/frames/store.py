@@ -175,6 +175,13 @@ def claim(conn: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> set[Key]:
     return {tuple(row) for row in conn.exec_driver_sql(new, (before,))}
 
 
+def answered_with(conn: sa.Connection, device: int, answer: bytes) -> Key | None:
+    """The message of this button that was answered with these bytes."""
+    query = sa.select(uplinks.c.button_id, uplinks.c.key_generation, uplinks.c.counter)
+    row = conn.execute(query.where(uplinks.c.button_id == device, uplinks.c.downlink == answer)).first()
+    return None if row is None else (row.button_id, row.key_generation, row.counter)
+
+
 _CONCLUDE = Many(
     """UPDATE uplinks SET pickup_id = new.pickup, downlink = new.answer FROM {new}
     WHERE button_id = new.button AND key_generation = new.generation AND counter = new.count""",

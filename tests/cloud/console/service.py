@@ -31,6 +31,7 @@ from tests.sealing import callback, seal
 from tests.stock import VAULT, desk, stock
 
 BUTTON = 0x00D1F3A7
+KEYS = Keys(bytes(range(32)))
 STAMPS = 200  # in the pool
 NO_PASSWORD = Hash("none that would fit")  # these accounts are signed in already
 
@@ -40,7 +41,7 @@ class Service:
     engine: sa.Engine
     bell: live.Bell
     app: FastAPI
-    keys: Keys = field(default_factory=lambda: Keys(bytes(range(32))))
+    keys: Keys = field(default_factory=lambda: KEYS)
     lease: Lease = field(default_factory=Lease)
     counters: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -103,6 +104,7 @@ def running_service(folder: Path) -> Iterator[Service]:
         vault=VAULT,
         desk=desk(engine),
         vendor=pages.STATIC / "vendor",
+        keys=KEYS,
     )
     with engine.begin() as conn:
         lease = stock(conn, STAMPS)
