@@ -162,6 +162,7 @@ def explain_uplink(data: bytes, opened: Uplink | None) -> list[Field]:
 def _body(opened: Uplink) -> list[Field]:
     body = f"{WIRE}#uplink-12-bytes"
     kind = N_("%(kind)s: %(meaning)s", kind=opened.kind.word, meaning=KINDS[opened.kind])
+    failures = N_("%(count)s since the last success", count=opened.link_failures)
     temperature = f"{opened.temperature_c} °C".replace("-", "−")
     values: Sequence[tuple[Said, int, int, Said | str]] = (
         (N_("Kind"), 3, opened.kind, kind),
@@ -169,7 +170,7 @@ def _body(opened: Uplink) -> list[Field]:
         (N_("Battery"), 6, (opened.battery_mv - 1800) // 50, f"{opened.battery_mv} mV"),
         (N_("Temperature"), 6, opened.temperature_c + 20, temperature),
         (N_("Reset cause"), 3, opened.reset_cause, WOKEN_BY.get(opened.reset_cause, N_("not known"))),
-        (N_("Link failures"), 3, opened.link_failures, N_("%(count)s since the last success", count=opened.link_failures)),
+        (N_("Link failures"), 3, opened.link_failures, failures),
     )
     fields, top = [], 23
     for name, size, value, meaning in values:

@@ -12,7 +12,7 @@ from cloud.fleet.model import Button
 from cloud.frames.model import Result
 from cloud.ingest.downlink import DOWN, TAG_SIZE, Status
 from cloud.ingest.keys import KeyFileError, Keys
-from cloud.ingest.uplink import LOW_COUNTERS, MAX_COUNTER, Rejected, Uplink, nonce, open_uplink, read_header
+from cloud.ingest.uplink import LOW_COUNTERS, MAX_COUNTER, Header, Rejected, Uplink, nonce, open_uplink, read_header
 
 MOST_TURNS = 64  # of the counter's low 16 bits that are tried: a button at its full daily budget makes one in 468 days
 
@@ -27,7 +27,7 @@ def open_any(data: bytes, button: Button, keys: Keys) -> Uplink:
         reason = f"key generation {header.key_generation}; the button is at {button.key_generation}"
         raise Rejected(Result.WRONG_GENERATION, reason)
     for key in _keys(button, header.key_generation, keys):
-        for counter in _counters(header.low_counter, button):
+        for counter in _counters(header, button):
             try:
                 return open_uplink(data, device=button.id, key=key, last_counter=counter - 1)
             except Rejected as rejected:
@@ -58,12 +58,12 @@ def _keys(button: Button, generation: int, keys: Keys) -> Iterator[bytes]:
             continue
 
 
-def _counters(low: int, button: Button) -> Iterator[int]:
-    """Those that end in `low`, the newest first, from a turn ahead of the last that was accepted."""
-    highest = min(button.last_counter + LOW_COUNTERS, MAX_COUNTER)
-    counter = highest - (highest - low) % LOW_COUNTERS
-    for _ in range(MOST_TURNS):
-        if counter < 1:
-            return
-        yield counter
-        counter -= LOW_COUNTERS
+def _counters(header: Header, button: Button) -> Iterator[int]:
+    """Those that end in the header's bits, the newest first, from a turn ahead of the last that was accepted.
+
+    How far the counter came under an earlier key is kept nowhere.
+    """
+    is_present = header.key_generation == button.key_generation
+    highest = min((button.last_counter if is_present else MOST_TURNS * LOW_COUNTERS) + LOW_COUNTERS, MAX_COUNTER)
+    newest = highest - (highest - header.low_counter) % LOW_COUNTERS
+    yield from range(newest, max(newest - MOST_TURNS * LOW_COUNTERS, 0), -LOW_COUNTERS)
