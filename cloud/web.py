@@ -117,6 +117,7 @@ def create_app(
     app.state.downlinks_per_day = downlinks_per_day
     app.state.key_master = key_master
     app.state.keys = keys
+    app.state.health = health
     app.state.attempts = Attempts()
     for feature in (
         cloud.accounts,

@@ -76,6 +76,12 @@ def find(conn: sa.Connection, name: str) -> Account | None:
     return None if row is None else _account(row)
 
 
+def by_id(conn: sa.Connection, id: int) -> Account | None:
+    """Also one that is disabled."""
+    row = conn.execute(sa.select(accounts).where(accounts.c.id == id)).one_or_none()
+    return None if row is None else _account(row)
+
+
 def check_password(conn: sa.Connection, name: str, password: str) -> Account | None:
     """The account if name and password fit; an unknown name costs the same time as a wrong password."""
     account = find(conn, name)

@@ -1,6 +1,6 @@
 """The audit trail in SQL: an entry is written in the transaction of the deed that it tells of, or not at all."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -63,6 +63,12 @@ def newest(conn: sa.Connection, *, limit: int = 50, before: int | None = None) -
     query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(audit.c.id < before)
+    return [_entry(row) for row in conn.execute(query)]
+
+
+def about(conn: sa.Connection, subjects: Collection[str], limit: int) -> list[Entry]:
+    """The newest entries about any of `subjects`, newest first."""
+    query = sa.select(audit).where(audit.c.subject.in_(subjects)).order_by(audit.c.id.desc()).limit(limit)
     return [_entry(row) for row in conn.execute(query)]
 
 

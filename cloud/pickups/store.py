@@ -237,6 +237,12 @@ def latest_of_button(conn: sa.Connection, button_id: int) -> Pickup | None:
     return next(_read(conn, query.limit(1)), None)
 
 
+def of_button(conn: sa.Connection, button_id: int, limit: int) -> list[Pickup]:
+    """Newest first."""
+    query = sa.select(pickups).where(pickups.c.button_id == button_id).order_by(pickups.c.id.desc())
+    return list(_read(conn, query.limit(limit)))
+
+
 def of_owner(conn: sa.Connection, owner_id: int) -> list[Pickup]:
     """Of all buttons that the account owns, newest first."""
     query = sa.select(pickups).join(buttons).where(buttons.c.owner_id == owner_id).order_by(pickups.c.id.desc())

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from cloud.database import BigId, Instant, insert, metadata
 from cloud.stamps.alarms import DAYS, Finding, Sign, Tally, judge
 from cloud.stamps.allowance import Allowance
-from cloud.stamps.model import Kind, State, TooManyGuesses
+from cloud.stamps.model import Kind, Stamp, State, TooManyGuesses
 from cloud.stamps.store import stamps
-from cloud.stamps.vault import BLOCK
+from cloud.stamps.vault import BLOCK, Vault
 
 KEPT = timedelta(days=90)  # single readings; the counts of each day stay
 REFUSED = (Kind.AMBIGUOUS, Kind.ALREADY_USED, Kind.UNKNOWN_CLEAR, Kind.ILLEGIBLE)
@@ -193,6 +193,32 @@ def _judged(place: str | None, sums: dict[str, int]) -> PlaceToday:
         for sign in Sign
     )
     return PlaceToday(place, sums["now_readings"], findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One reading that came to a stamp, or near it."""
+
+    at: datetime
+    place: str
+    actor: str
+    form: Form
+    kind: Kind
+    listed: int  # strings that were tried
+
+
+def of_stamp(conn: sa.Connection, vault: Vault, stamp: Stamp, limit: int = 50) -> list[Read]:
+    """The newest `limit` readings of this stamp that are kept, oldest first; of the code's earlier lives none."""
+    newest = (
+        sa.select(readings)
+        .where(readings.c.sealed.in_(vault.seals(stamp.code)), readings.c.at >= stamp.minted_at)
+        .order_by(readings.c.id.desc())
+        .limit(limit)
+    )
+    found = [
+        Read(row.at, row.place, row.actor, Form(row.form), Kind(row.kind), row.listed) for row in conn.execute(newest)
+    ]
+    return found[::-1]
 
 
 @dataclass(frozen=True, slots=True)
