@@ -1,0 +1,77 @@
+"""What holds for every page of staff: nothing from outside, a strict policy, light to load, usable by everybody."""
+
+import pytest
+from fastapi.routing import iter_route_contexts
+from playwright.sync_api import Browser, Response
+
+from cloud.accounts.model import Role
+from tests.browser.desk import Desk, faults
+from tests.cloud.console.service import Service, serving
+
+MOST_BYTES = 300_000  # of a page's first load, as it is, before any compression
+
+# An address of every page, by its route.
+PAGES = {
+    "/": "/",
+    "/appeals": "/appeals",
+    "/buttons": "/buttons",
+    "/buttons/{id}": "/buttons/00D1F3A7",
+    "/decode": "/decode?data=0001AF004A1419E2FC56ABC7&button=00D1F3A7",
+    "/docs/{name}": "/docs/wire-format",
+    "/find": "/find?q=nothing+of+this+name",
+    "/frames/{id}": "/frames/1",
+    "/pickups": "/pickups",
+    "/pickups/{id}": "/pickups/1",
+    "/stamps": "/stamps",
+    "/traffic": "/traffic",
+}
+NO_PAGES = {
+    *("/appeal", "/appeal/{reference}", "/appeal/outcome", "/claim", "/sign-in"),  # customers' too: test_customer.py
+    *("/my", "/my/buttons/{id}/lost", "/my/pickups/{pickup_id}", "/my/pickups/{pickup_id}/cancel"),
+    *("/badges", "/figures"),  # parts of pages
+    "/stream",  # events
+    *("/health", "/health/live", "/health/ready", "/metrics"),  # JSON and text
+    "/appeals/{id}",  # test_console.py has one to show
+}
+
+
+def test_no_page_is_forgotten(service: Service):
+    routes = {route.path for route in iter_route_contexts(service.app.routes) if "GET" in (route.methods or ())}
+    assert {path for path in routes if path and not path.startswith("/api/")} == set(PAGES) | NO_PAGES
+
+
+@pytest.fixture
+def filled(service: Service) -> Service:
+    service.press(2)
+    service.press(kind="alive")
+    service.hear(b"no json")
+    return service
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+@pytest.mark.parametrize("address", PAGES.values())
+def test_a_page_is_light_closed_and_for_everybody(chromium: Browser, filled: Service, address: str, lang: str):
+    with serving(filled.app) as url:
+        desk = Desk(chromium, filled, url, Role.ADMIN, viewport={"width": 1440, "height": 900})
+        loaded: list[Response] = []
+        desk.context.on("response", lambda one: loaded.append(one))
+        page = desk.context.new_page()
+        said = page.goto(url + address + ("&" if "?" in address else "?") + f"lang={lang}", wait_until="load")
+        assert said is not None
+        policy = dict(part.strip().split(" ", 1) for part in said.headers["content-security-policy"].split(";"))
+        assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+        assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+
+        page.wait_for_selector("main")
+        assert page.locator("html").get_attribute("lang") == lang
+        assert page.locator("h1").count() == 1
+        assert sum(len(one.body()) for one in loaded if one.ok and "/stream" not in one.url) <= MOST_BYTES
+        for theme in ("light", "dark"):
+            for width, height in ((1440, 900), (390, 844)):
+                page.emulate_media(color_scheme=theme)
+                page.set_viewport_size({"width": width, "height": height})
+                assert faults(page) == [], (theme, width)
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (theme, width)
+        not_found = [one for one in desk.complaints if "404" in one]
+        assert [one for one in desk.complaints if one not in (not_found if said.status == 404 else [])] == []
+        desk.context.close()
