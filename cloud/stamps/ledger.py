@@ -14,9 +14,11 @@ import sqlalchemy as sa
 from cloud.database import BigId, Instant, insert, metadata
 from cloud.stamps.alarms import DAYS, Finding, Sign, Tally, judge
 from cloud.stamps.allowance import Allowance
-from cloud.stamps.model import Kind, State, TooManyGuesses
+from cloud.stamps.model import Kind, Stamp, State, TooManyGuesses
 from cloud.stamps.store import stamps
-from cloud.stamps.vault import BLOCK
+from cloud.stamps.vault import BLOCK, Vault
+
+_IS_SEALED = sa.text("sealed IS NOT NULL")  # as text: a database knows an index again by its very condition
 
 KEPT = timedelta(days=90)  # single readings; the counts of each day stay
 REFUSED = (Kind.AMBIGUOUS, Kind.ALREADY_USED, Kind.UNKNOWN_CLEAR, Kind.ILLEGIBLE)
@@ -44,6 +46,7 @@ readings = sa.Table(
     sa.Column("listed", sa.Integer, nullable=False),  # strings that were tried
     sa.Column("sealed", sa.LargeBinary(BLOCK)),  # the stamp's code; of an unknown one the spent code that it is near
     sa.Index("ix_stamp_readings_at", "at"),
+    sa.Index("ix_stamp_readings_sealed_id", "sealed", "id", sqlite_where=_IS_SEALED, postgresql_where=_IS_SEALED),
 )
 
 counts = sa.Table(
@@ -193,6 +196,32 @@ def _judged(place: str | None, sums: dict[str, int]) -> PlaceToday:
         for sign in Sign
     )
     return PlaceToday(place, sums["now_readings"], findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One reading that came to a stamp, or near it."""
+
+    at: datetime
+    place: str
+    actor: str
+    form: Form
+    kind: Kind
+    listed: int  # strings that were tried
+
+
+def of_stamp(conn: sa.Connection, vault: Vault, stamp: Stamp, limit: int = 50) -> list[Read]:
+    """The newest `limit` readings of this stamp that are kept, oldest first; of the code's earlier lives none."""
+    newest = (
+        sa.select(readings)
+        .where(readings.c.sealed.in_(vault.seals(stamp.code)), readings.c.at >= stamp.minted_at)
+        .order_by(readings.c.id.desc())
+        .limit(limit)
+    )
+    found = [
+        Read(row.at, row.place, row.actor, Form(row.form), Kind(row.kind), row.listed) for row in conn.execute(newest)
+    ]
+    return found[::-1]
 
 
 @dataclass(frozen=True, slots=True)
