@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from cloud import database
@@ -365,9 +366,9 @@ def test_a_redeemed_stamp_sorts_its_pickup_once(conn: sa.Connection) -> None:
     id = on_round(conn)
     redeem(conn, id, 1240)
     redeem(conn, id)
-    *_, event = store.events(conn, id)
-    assert (event.event, event.actor) == (Event.SORTED, "token line 4")
-    assert event.detail == Detail(place="35 Rennes PIC", piece="CD000000017FR", weight_g=1240)
+    *_, last = store.events(conn, id)
+    assert (last.event, last.actor) == (Event.SORTED, "token line 4")
+    assert last.detail == Detail(place="35 Rennes PIC", piece="CD000000017FR", weight_g=1240)
     assert found(conn, id).state is State.SORTED
 
 
@@ -453,9 +454,9 @@ def test_a_search_reads_the_words_by_their_index(conn: sa.Connection) -> None:
     def note(*said: Any) -> None:
         asked.append((said[2], said[3]))
 
-    sa.event.listen(conn, "before_cursor_execute", note)
+    event.listen(conn, "before_cursor_execute", note)
     store.of_street(conn, ["NAVETTES", "LY"])
-    sa.event.remove(conn, "before_cursor_execute", note)
+    event.remove(conn, "before_cursor_execute", note)
     assert len(asked) == 3
     explain = "EXPLAIN QUERY PLAN " if conn.dialect.name == "sqlite" else "EXPLAIN "
     for text, values in asked:
