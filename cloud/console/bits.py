@@ -21,7 +21,7 @@ WOKEN_BY = {
     1: N_("power"),
     2: N_("reset"),
     3: N_("watchdog"),
-    4: N_("deep sleep"),
+    4: N_("sleep"),
     5: N_("soft reset"),
 }
 

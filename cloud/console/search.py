@@ -96,8 +96,9 @@ def _hits(conn: sa.Connection, sought: str) -> Iterator[Hit]:
         yield _order(int(text), N_("its number"))
     yield from _by_number(conn, text)
     if (frame := _frame_of(conn, sought)) is not None:
-        trace = len(text) == 2 * TRACE_BYTES
-        why = N_("its trace id") if trace else N_("these twelve bytes are of its frame %(frame)s", frame=frame.id)
+        why = N_("these twelve bytes are of its frame %(frame)s", frame=frame.id)
+        if _as_frame(sought) is None:
+            why = N_("its trace id")
         if frame.pickup_id is not None:
             yield _order(frame.pickup_id, why)
         else:
@@ -150,11 +151,10 @@ def _street(conn: sa.Connection, sought: str) -> Street:
 
 def _frame_of(conn: sa.Connection, sought: str) -> Frame | None:
     """By its 12 bytes, after its button's id if that is known; or by its trace id."""
-    text = "".join(sought.split())
-    if len(text) == 2 * TRACE_BYTES and _HEX.fullmatch(text):
-        return next(iter(cloud.frames.store.of_trace(conn, text)), None)
     if (named := _as_frame(sought)) is None:
-        return None
+        text = "".join(sought.split())
+        is_trace = len(text) == 2 * TRACE_BYTES and _HEX.fullmatch(text)
+        return next(iter(cloud.frames.store.of_trace(conn, text)), None) if is_trace else None
     device, data = named
     id = store.frame_of_data(conn, data) if device is None else store.frame_of_button(conn, device, data)
     return None if id is None else cloud.frames.store.find(conn, id)

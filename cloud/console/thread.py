@@ -25,6 +25,7 @@ LANE, STEP, HEAD = 41, 37, 42.5  # pixels: between lanes, between steps, to the 
 WIDTH = LANE * len(LANES)
 REPLICAS = 3  # of each message, on three frequencies
 UNDER_WAY = OPEN | {State.COLLECTED, State.SORTED}
+OWN = (4, 6)  # ranks of the order's own moves
 TOLD_LATER = timedelta(minutes=1)  # from then on it is said that a handset told later
 
 Why = tuple[Said | str, ...]
@@ -130,12 +131,14 @@ def thread(life: Life, zone: tzinfo) -> Thread:
         steps.append(Step(at, lane, title, why, new_day=at.date() != day))
         day = at.date()
     last_done = len(steps) - 1
+    # Where the order is: its own last move, whatever was read of its code, or said about it, since.
+    here = max((i for i, (_, rank, lane, *_) in enumerate(done) if rank in OWN and lane != "radio"), default=last_done)
     if ahead := _expected(life):
         steps.append(Step(None, *ahead))
 
     places = [(20 + LANE * LANES.index(step.lane), HEAD + STEP * i) for i, step in enumerate(steps)]
     styles = [
-        "expected" if step.at is None else "now" if i == last_done and life.pickup.state in UNDER_WAY else "done"
+        "expected" if step.at is None else "now" if i == here and life.pickup.state in UNDER_WAY else "done"
         for i, step in enumerate(steps)
     ]
     ways = [_way(one, other) for one, other in pairwise(places)]
@@ -244,7 +247,7 @@ def _opened(frame: Frame, before: int | None, copies: int) -> Why:
     counter = frame.counter or 0
     said: list[Said | str] = [N_("Key generation %(generation)s", generation=frame.key_generation)]
     if before is None:
-        said.append(N_("the first that is known under this key"))
+        said.append(N_("the first known under it"))
     elif before == counter - 1:
         said.append(N_("%(counter)s follows %(before)s", counter=counter, before=before))
     else:
@@ -281,25 +284,25 @@ def _of_events(life: Life, zone: tzinfo) -> Iterator[_Done]:
         match event.event:
             case Event.PRESSED:
                 opened = N_("Request %(number)s opened", number=_grouped(life.pickup.id))
-                yield at, 4, "order", opened, (by, N_("nothing is ordered yet"))
+                yield at, 4, "order", opened, (N_("nothing is ordered yet"), by)
                 yield at, 5, "stamp", *_reserved(life)
             case Event.CONFIRMED:
-                yield at, 4, "order", N_("Confirmed"), (by, *_addressee(life.pickup))
+                yield at, 4, "order", N_("Confirmed"), (*_addressee(life.pickup), by)
             case Event.PUT_ON_ROUND:
-                yield at, 4, "round", _round(event.detail), (by, *_later(event, zone))
+                yield at, 4, "round", _round(event.detail), (*_later(event, zone), by)
             case Event.COLLECTED:
-                yield at, 4, "round", N_("Collected: responsibility passes"), (by, *_proof(event, zone))
+                yield at, 4, "round", N_("Collected: responsibility passes"), (*_proof(event, zone), by)
             case Event.FAILED:
                 reason = REASONS[event.detail.reason] if event.detail.reason else N_("no reason was given")
-                yield at, 4, "round", N_("Not collected: %(reason)s", reason=reason), (by, *_proof(event, zone))
+                yield at, 4, "round", N_("Not collected: %(reason)s", reason=reason), (*_proof(event, zone), by)
             case Event.SORTED:
                 yield at, 6, "sorting", *_redeemed(event)
             case Event.DELIVERED:
                 title = HANDOVERS[event.detail.handover] if event.detail.handover else N_("Delivered")
-                yield at, 6, "sorting", title, (by, *_proof(event, zone))
+                yield at, 6, "sorting", title, (*_proof(event, zone), by)
             case other:
                 title, why = ORDER_WORDS[other]
-                yield at, 4, "order", title, (by, why)
+                yield at, 4, "order", title, (why, by)
         if words := STAMP_WORDS.get(event.event):
             yield at, 5, "stamp", *words
 
@@ -336,12 +339,12 @@ def _round(detail: Detail) -> Said:
 
 def _proof(event: PickupEvent, zone: tzinfo) -> Why:
     detail, said = event.detail, []
+    if detail.photo:
+        said.append(N_("photo taken"))
     if detail.place:
         said.append(N_("place: %(place)s", place=detail.place))
     if detail.weight_g:
         said.append(N_("%(weight)s g", weight=_grouped(detail.weight_g)))
-    if detail.photo:
-        said.append(N_("photo taken"))
     if detail.notice is not None:
         said.append(N_("notice left") if detail.notice else N_("no notice left"))
     return (*said, *_later(event, zone))
@@ -355,11 +358,12 @@ def _later(event: PickupEvent, zone: tzinfo) -> Why:
 
 
 def _redeemed(event: PickupEvent) -> tuple[Said, Why]:
-    detail, said = event.detail, [_by(event)]
+    detail, said = event.detail, []
     if detail.place:
-        said.insert(0, N_("At %(place)s", place=detail.place))
+        said.append(N_("at %(place)s", place=detail.place))
     if detail.piece:
         said.append(N_("for %(piece)s", piece=grouped_piece(detail.piece)))
+    said.append(_by(event))
     if detail.weight_g is None:
         return N_("Redeemed once"), tuple(said)
     return N_("Redeemed once, %(weight)s g", weight=_grouped(detail.weight_g)), tuple(said)
