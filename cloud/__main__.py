@@ -371,6 +371,7 @@ def _pages(
 ) -> "FastAPI":
     # Here, because a worker needs none of it, and it is half of what this process holds in memory.
     from cloud.pages import STATIC
+    from cloud.pickups.store import redeemed
     from cloud.stamps.allowance import Allowance
     from cloud.stamps.desk import Desk
     from cloud.web import create_app
@@ -382,6 +383,7 @@ def _pages(
         lambda: keeper.live,
         alpha=settings.stamp_false_accepts,
         allowance=Allowance(settings.stamp_misses_at_once, settings.stamp_misses_per_hour),
+        paid=redeemed,
     )
     return create_app(
         engine=opened.engine,

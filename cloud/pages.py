@@ -163,6 +163,10 @@ class Words:
         """``Fri 20 Nov, 09:42``, in Paris."""
         return self._time(moment, self._format(moment, _INSTANT))
 
+    def weekday(self, moment: datetime) -> str:
+        """The day, where a page says it once: ``Wed 18``, ``mer. 18``."""
+        return format_datetime(moment, "EEE d", tzinfo=PARIS, locale=self.lang)
+
     def clock(self, moment: datetime) -> str:
         """The time of the day in Paris: ``09:42``, ``9 h 42``."""
         return self._format(moment, _CLOCK)
@@ -205,6 +209,7 @@ def _environment(lang: str) -> jinja2.Environment:
         ago=words.ago,
         instant=words.instant,
         clock=words.clock,
+        weekday=words.weekday,
         say=words.say,
     )
     return environment

@@ -79,6 +79,7 @@ STATUS: dict[type[Exception], int] = {
     cloud.appeals.model.NotFound: 404,
     cloud.appeals.model.WrongState: 409,
     cloud.appeals.model.Faulty: 422,
+    cloud.pickups.model.Faulty: 422,
     cloud.pickups.model.NotFound: 404,
     cloud.pickups.model.WrongState: 409,
     cloud.places.model.AddressError: 422,

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cloud.pickups.store import redeemed
 from cloud.stamps import store
 from cloud.stamps.allowance import Allowance
 from cloud.stamps.desk import Desk
@@ -45,4 +46,4 @@ def lease_of(conn: sa.Connection) -> Lease:
 
 def desk(engine: sa.Engine, register: Callable[[], Any] = lambda: None, live: int = 0) -> Desk:
     """Without a register it looks up, redeems and voids; only reading needs one."""
-    return Desk(engine, VAULT, register, lambda: live, alpha=1e-4, allowance=ALLOWANCE)
+    return Desk(engine, VAULT, register, lambda: live, alpha=1e-4, allowance=ALLOWANCE, paid=redeemed)

@@ -13,6 +13,7 @@ class Right(StrEnum):
     OWN = "own"  # one's own buttons and requests
     SEE = "see"  # the operators' pages and the API, reading
     OPERATE = "operate"  # confirm and cancel for a customer
+    COLLECT = "collect"  # put on a round, collect or say why not, deliver
     ADMINISTER = "administer"  # add buttons
     READ_STAMPS = "read stamps"  # learn from a code what it is worth: nobody outside may
     REDEEM = "redeem"  # pay for a mail piece with a stamp
@@ -34,9 +35,9 @@ _STAFF = frozenset({Right.SEE, Right.READ_STAMPS, Right.JUDGE})
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.CUSTOMER: frozenset({Right.OWN}),
     Role.VIEWER: frozenset({Right.SEE}),
-    Role.OPERATOR: _STAFF | {Right.OPERATE, Right.REDEEM},
-    Role.ADMIN: _STAFF | {Right.OPERATE, Right.REDEEM, Right.ADMINISTER},
-    Role.POSTMAN: frozenset(),
+    Role.OPERATOR: _STAFF | {Right.OPERATE, Right.COLLECT, Right.REDEEM},
+    Role.ADMIN: _STAFF | {Right.OPERATE, Right.COLLECT, Right.REDEEM, Right.ADMINISTER},
+    Role.POSTMAN: frozenset({Right.COLLECT}),
     Role.SORTER: frozenset({Right.READ_STAMPS, Right.REDEEM}),
     Role.SUPPORT: _STAFF,
 }

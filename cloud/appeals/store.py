@@ -1,5 +1,6 @@
 """Appeals in SQL. The code that one names lies sealed, like every code."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,8 @@ from cloud.appeals.model import TRANSITIONS, Appeal, Claim, NotFound, State, Wro
 from cloud.database import BigId, Instant, metadata
 from cloud.fleet.claims import new_claim_code
 from cloud.stamps.vault import BLOCK, Vault
+
+_IS_SEALED, _HAS_PIECE = sa.text("sealed IS NOT NULL"), sa.text("piece IS NOT NULL")
 
 appeals = sa.Table(
     "appeals",
@@ -26,6 +29,8 @@ appeals = sa.Table(
     sa.Column("decided_by", sa.Text),
     sa.Column("reason", sa.Text),
     sa.Index("ix_appeals_state_id", "state", "id"),
+    sa.Index("ix_appeals_sealed", "sealed", sqlite_where=_IS_SEALED, postgresql_where=_IS_SEALED),
+    sa.Index("ix_appeals_piece", "piece", sqlite_where=_HAS_PIECE, postgresql_where=_HAS_PIECE),
 )
 
 
@@ -85,6 +90,17 @@ def newest(
         query = query.where(appeals.c.state == state)
     if before is not None:
         query = query.where(appeals.c.id < before)
+    return [_appeal(vault, row) for row in conn.execute(query)]
+
+
+def about(
+    conn: sa.Connection, vault: Vault, *, code: str | None, pieces: Collection[str], since: datetime, limit: int = 20
+) -> list[Appeal]:
+    """Those filed since then that name this code or one of these mail pieces, oldest first."""
+    named = [appeals.c.piece.in_(pieces)]
+    if code is not None:
+        named.append(appeals.c.sealed.in_(vault.seals(code)))
+    query = sa.select(appeals).where(sa.or_(*named), appeals.c.filed_at >= since).order_by(appeals.c.id).limit(limit)
     return [_appeal(vault, row) for row in conn.execute(query)]
 
 

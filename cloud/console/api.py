@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 import cloud.appeals.api
+import cloud.audit.store
 import cloud.downlinks.api
 import cloud.fleet.store
 import cloud.frames.store
@@ -26,13 +27,15 @@ from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import State as ButtonState
 from cloud.fleet.model import check_place, check_why, format_id, parse_id
 from cloud.frames.model import Result
-from cloud.pickups.model import Event
+from cloud.pickups.model import MAX_STOPS, MAX_TEXT, MAX_WEIGHT_G, Detail, Event, Handover, Reason
 from cloud.pickups.model import State as PickupState
 from cloud.places.model import LINES, Address
 from cloud.stamps.model import State as StampState
 from cloud.stamps.vault import Vault
 
 MAX_LIMIT = 200
+# What the audit trail calls what a postman did.
+VERBS = {Event.PUT_ON_ROUND: "round", Event.COLLECTED: "collect", Event.FAILED: "fail", Event.DELIVERED: "deliver"}
 
 
 class Answer(BaseModel):
@@ -74,6 +77,7 @@ Lines = Annotated[list[str], BeforeValidator(lambda address: getattr(address, "l
 DeviceId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{1,8}$")]
 See = Annotated[Token, Depends(bearer(Right.SEE))]
 Operate = Annotated[Token, Depends(bearer(Right.OPERATE))]
+Collect = Annotated[Token, Depends(bearer(Right.COLLECT))]
 Administer = Annotated[Token, Depends(bearer(Right.ADMINISTER))]
 
 
@@ -177,11 +181,27 @@ class Pickups(BaseModel):
     pickups: list[PickupAnswer]
 
 
+class DetailAnswer(Answer):
+    round: str | None = Field(examples=["Rennes 07"])
+    stop: int | None
+    stops: int | None = Field(description="Of the whole round")
+    reason: Reason | None
+    place: str | None = Field(examples=["35 Rennes PIC"])
+    handover: Handover | None
+    weight_g: int | None
+    piece: str | None = Field(examples=["CD604127935FR"])
+    photo: str | None = Field(description="SHA-256 of the proof's photograph, in hex")
+    notice: bool | None = Field(description="Whether one was left in the letterbox")
+
+
 class EventAnswer(Answer):
-    at: datetime
+    at: datetime = Field(description="When it was taken in")
     event: Event
     state: PickupState = Field(description="The state it led to")
     actor: str = Field(examples=["button 0012AB34"])
+    happened_at: datetime | None = Field(description="When it happened, where a handset told of it later")
+    event_id: str | None = Field(validation_alias="key", description="The handset's own name for it")
+    detail: DetailAnswer
 
 
 class StampAnswer(Answer):
@@ -205,6 +225,59 @@ class Confirmation(BaseModel):
     addressee: Annotated[list[str], Field(min_length=LINES, max_length=LINES)] = Field(
         examples=[["MME HELENE VASSEUR", "", "", "12 RUE DE LA REPUBLIQUE", "", "69001 LYON"]]
     )
+
+
+_Print = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT)]
+StopNumber = Annotated[int, Field(ge=1, le=MAX_STOPS)]
+Photo = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+class Told(BaseModel):
+    """What a handset tells of an event, once or as often as it likes: under one `event_id` it happened once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_id: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.:-]{1,64}$")] = Field(
+        description="The handset's own name for the event, e.g. a UUID",
+        examples=["0f9b2c1e-6d7a-4a53-9a07-2f1f3c1f8b11"],
+    )
+    happened_at: AwareDatetime | None = Field(
+        None, description="When it happened, where that is not now: a handset without a network tells later"
+    )
+
+    @property
+    def detail(self) -> Detail:
+        return Detail.of(self.model_dump(mode="json", exclude={"event_id", "happened_at"}, exclude_none=True))
+
+
+class PutOnRound(Told):
+    round: _Print = Field(examples=["Rennes 07"])
+    stop: StopNumber | None = Field(None, examples=[23])
+    stops: StopNumber | None = Field(None, description="Of the whole round", examples=[61])
+
+
+class AtTheBox(Told):
+    """At which stop, and what proves it; of the photograph its digest alone is kept here."""
+
+    round: _Print | None = None
+    stop: StopNumber | None = None
+    place: _Print | None = Field(None, description="Where, in words", examples=["9 m from the box"])
+    photo: Photo | None = Field(None, description="SHA-256 of the photograph, 64 hex digits, lower case")
+    notice: bool | None = Field(None, description="Whether one was left in the letterbox")
+
+
+class Collection(AtTheBox):
+    weight_g: Annotated[int, Field(ge=1, le=MAX_WEIGHT_G)] | None = None
+
+
+class Failure(AtTheBox):
+    reason: Reason
+
+
+class Delivery(Told):
+    handover: Handover
+    place: _Print | None = Field(None, description="Which one", examples=["Lyon 1er, locker 12"])
+    photo: Photo | None = None
 
 
 @router.get("/buttons", tags=["buttons"])
@@ -340,6 +413,45 @@ def cancel_pickup(request: Request, token: Operate, id: Id) -> PickupInFull:
     """Take an order back; its stamp becomes void."""
     with _writing(request) as conn:
         cloud.pickups.store.cancel(conn, id, actor=f"token {token.name}", now=database.now())
+        answer = _in_full(conn, request.app.state.vault, id)
+    request.app.state.bell.ring()
+    return answer
+
+
+@router.post("/pickups/{id}/round", tags=["pickups"], responses=NOT_FOUND | CONFLICT)
+def put_on_round(request: Request, token: Collect, id: Id, told: PutOnRound) -> PickupInFull:
+    """A confirmed order is on a postman's list for the day; again, where its round or stop changes."""
+    return _tell(request, token, id, Event.PUT_ON_ROUND, told)
+
+
+@router.post("/pickups/{id}/collect", tags=["pickups"], responses=NOT_FOUND | CONFLICT)
+def collect_pickup(request: Request, token: Collect, id: Id, told: Collection) -> PickupInFull:
+    """The postman has it: responsibility passes. Also told when a sorting centre was quicker."""
+    return _tell(request, token, id, Event.COLLECTED, told)
+
+
+@router.post("/pickups/{id}/fail", tags=["pickups"], responses=NOT_FOUND | CONFLICT)
+def fail_pickup(request: Request, token: Collect, id: Id, told: Failure) -> PickupInFull:
+    """The postman was there and could not take it; the stamp becomes void."""
+    return _tell(request, token, id, Event.FAILED, told)
+
+
+@router.post("/pickups/{id}/deliver", tags=["pickups"], responses=NOT_FOUND | CONFLICT)
+def deliver_pickup(request: Request, token: Collect, id: Id, told: Delivery) -> PickupInFull:
+    """A sorted parcel is handed over: at a door, or into a locker, a relay or an office."""
+    return _tell(request, token, id, Event.DELIVERED, told)
+
+
+def _tell(request: Request, token: Token, id: int, event: Event, told: Told) -> PickupInFull:
+    actor, now = f"token {token.name}", database.now()
+    with _writing(request) as conn:
+        named = {"key": told.event_id, "happened_at": told.happened_at}
+        if cloud.pickups.store.tell(conn, id, event, told.detail, **named, actor=actor, now=now):
+            said = told.detail.as_json()
+            said.pop("place", None)
+            cloud.audit.store.record(
+                conn, actor=actor, action=f"pickup.{VERBS[event]}", subject=f"order {id}", now=now, **said
+            )
         answer = _in_full(conn, request.app.state.vault, id)
     request.app.state.bell.ring()
     return answer

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cloud.frames.model import Frame
 from cloud.ingest.uplink import SIZE, Kind
+from cloud.words import N_, Said
 
 ROW = 6  # bytes a row
 CELL, BYTE = 13.0, 107.0  # pixels: width of a bit, from one byte to the next
@@ -16,7 +17,13 @@ BODY_CELL = WIDTH / 24
 
 KINDS = {kind.word: kind for kind in Kind}
 # By machine.reset_cause() of the ESP32; a wake from deep sleep is the button's, or the heartbeat's.
-WOKEN_BY = {1: "power", 2: "reset", 3: "watchdog", 4: "deep sleep", 5: "soft reset"}
+WOKEN_BY = {
+    1: N_("power"),
+    2: N_("reset"),
+    3: N_("watchdog"),
+    4: N_("sleep"),
+    5: N_("soft reset"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +44,16 @@ class Byte:
 class Brace:
     left: float
     right: float
-    name: str
-    text: str
+    name: Said | None
+    text: Said
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     x: float
-    raw: str
-    meaning: str
+    name: Said
+    raw: int  # the value on the wire
+    meaning: Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Drawing:
     braces: tuple[Brace, ...]
     body: tuple[Cell, ...]  # empty unless the seal was right
     fields: tuple[Field, ...]
-    label: str
+    hex: str  # all twelve
 
 
 def drawing(frame: Frame) -> Drawing | None:
@@ -66,32 +74,31 @@ def drawing(frame: Frame) -> Drawing | None:
     if data is None or len(data) != SIZE:
         return None
     fields = _opened(frame)
-    shown_hex = data.hex(" ").upper()
     return Drawing(
         head=tuple(_cells(data[:ROW])),
         seal=tuple(_cells(data[ROW:], seal=True)),
         head_bytes=tuple(_bytes(data[:ROW])),
         seal_bytes=tuple(_bytes(data[ROW:])),
         braces=(
-            Brace(0, 2 * CELL, "", f"v {data[0] >> 6}"),
-            Brace(2 * CELL, 4 * CELL, "", f"key {data[0] >> 4 & 3}"),
-            Brace(4 * CELL, 8 * CELL, "", f"bits {data[0] & 15}" if data[0] & 15 else "zeros"),
-            Brace(BYTE, 2 * BYTE + 8 * CELL, "Counter", _counter(frame, data)),
-            Brace(3 * BYTE, 5 * BYTE + 8 * CELL, "Body", "sealed; opened below" if fields else "sealed"),
+            Brace(0, 2 * CELL, None, N_("v %(version)s", version=data[0] >> 6)),
+            Brace(2 * CELL, 4 * CELL, None, N_("key %(generation)s", generation=data[0] >> 4 & 3)),
+            Brace(4 * CELL, 8 * CELL, None, N_("bits %(bits)s", bits=data[0] & 15) if data[0] & 15 else N_("zeros")),
+            Brace(BYTE, 2 * BYTE + 8 * CELL, N_("Counter"), _counter(frame, data)),
+            Brace(3 * BYTE, 5 * BYTE + 8 * CELL, N_("Body"), N_("sealed; opened below") if fields else N_("sealed")),
         ),
         body=tuple(_body_cells(fields)),
         fields=tuple(_placed(fields)),
-        label=f"The twelve bytes {shown_hex}"
-        + (", opened: " + ", ".join(f"{name} {meaning}" for name, _, _, meaning in fields) if fields else ", sealed"),
+        hex=data.hex(" ").upper(),
     )
 
 
-def _counter(frame: Frame, data: bytes) -> str:
-    low = int.from_bytes(data[1:3])
-    return f"low 16 bits: {low}" if frame.counter is None else f"low 16 bits of {frame.counter}"
+def _counter(frame: Frame, data: bytes) -> Said:
+    if frame.counter is None:
+        return N_("low 16 bits, %(low)s", low=int.from_bytes(data[1:3]))
+    return N_("low 16 bits of %(counter)s", counter=frame.counter)
 
 
-def _opened(frame: Frame) -> list[tuple[str, int, int, str]]:
+def _opened(frame: Frame) -> list[tuple[Said, int, int, Said]]:
     """The body's fields (name, bits, value on the wire, meaning), as far as the seal proved them."""
     if (
         frame.kind not in KINDS
@@ -103,12 +110,12 @@ def _opened(frame: Frame) -> list[tuple[str, int, int, str]]:
     ):
         return []
     return [
-        ("kind", 3, KINDS[frame.kind], frame.kind),
-        ("parcels", 3, frame.parcels, str(frame.parcels)),
-        ("battery", 6, (frame.battery_mv - 1800) // 50, f"{frame.battery_mv} mV"),
-        ("temperature", 6, frame.temperature_c + 20, f"{frame.temperature_c} °C".replace("-", "−")),
-        ("woken by", 3, frame.reset_cause, WOKEN_BY.get(frame.reset_cause, "not known")),
-        ("failed", 3, frame.link_failures, str(frame.link_failures)),
+        (N_("kind"), 3, KINDS[frame.kind], Said(frame.kind)),
+        (N_("parcels"), 3, frame.parcels, Said(str(frame.parcels))),
+        (N_("battery"), 6, (frame.battery_mv - 1800) // 50, Said(f"{frame.battery_mv} mV")),
+        (N_("temperature"), 6, frame.temperature_c + 20, Said(f"{frame.temperature_c} °C".replace("-", "−"))),
+        (N_("woken by"), 3, frame.reset_cause, WOKEN_BY.get(frame.reset_cause, N_("not known"))),
+        (N_("failures"), 3, frame.link_failures, Said(str(frame.link_failures))),
     ]
 
 
@@ -124,7 +131,7 @@ def _bytes(data: bytes) -> Iterator[Byte]:
         yield Byte(i * BYTE + 4 * CELL, f"{byte:02X}")
 
 
-def _body_cells(fields: list[tuple[str, int, int, str]]) -> Iterator[Cell]:
+def _body_cells(fields: list[tuple[Said, int, int, Said]]) -> Iterator[Cell]:
     at = 0
     for _, bits, value, _ in fields:
         for j, bit in enumerate(f"{value:0{bits}b}"):
@@ -133,8 +140,8 @@ def _body_cells(fields: list[tuple[str, int, int, str]]) -> Iterator[Cell]:
         at += bits
 
 
-def _placed(fields: list[tuple[str, int, int, str]]) -> Iterator[Field]:
+def _placed(fields: list[tuple[Said, int, int, Said]]) -> Iterator[Field]:
     at = 0
     for name, bits, value, meaning in fields:
-        yield Field(at * BODY_CELL + 2, f"{name} {value}", meaning)
+        yield Field(at * BODY_CELL + 2, name, value, meaning)
         at += bits

@@ -1,8 +1,10 @@
-"""The orders: their list, and one from the press to the stamp."""
+"""The orders: their list, and one as a thread from the press to the door."""
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
+import cloud.appeals.store
+import cloud.audit.store
 import cloud.fleet.store
 import cloud.frames.store
 import cloud.pickups.store
@@ -14,6 +16,9 @@ from cloud.console import bits, desk, store, thread
 from cloud.console.desk import ROWS, Before, Id, Operate, See
 from cloud.frames.model import Result
 from cloud.pickups.model import State
+from cloud.stamps import item, ledger
+
+FRAMES = 100  # of one order; who asks on and on has more
 
 router = APIRouter()
 
@@ -27,35 +32,69 @@ def list_orders(request: Request, session: See, state: State | None = None, befo
 
 @router.get("/pickups/{id}")
 def show_order(request: Request, session: See, id: Id) -> Response:
+    vault = request.app.state.vault
     with database.reading(request.app.state.engine) as conn:
         pickup = cloud.pickups.store.find(conn, id)
         if pickup is None:
             raise HTTPException(404, f"There is no order {id}.")
-        events = cloud.pickups.store.events(conn, id)
-        frames = cloud.frames.store.of_pickup(conn, id)
-        stamp = cloud.stamps.store.of_pickup(conn, request.app.state.vault, id)
+        stamp = cloud.stamps.store.of_pickup(conn, vault, id)
+        number = _number(id)
+        pieces = {name for name in (number, stamp and stamp.piece) if name}
+        named = {"code": stamp and stamp.code, "pieces": pieces | {thread.grouped_piece(one) for one in pieces}}
+        life = thread.Life(
+            pickup,
+            cloud.pickups.store.events(conn, id),
+            cloud.frames.store.of_pickup(conn, id, FRAMES),
+            cloud.frames.store.counters_before(conn, id, FRAMES),
+            stamp,
+            [] if stamp is None else ledger.of_stamp(conn, vault, stamp),
+            cloud.appeals.store.about(conn, vault, **named, since=pickup.requested_at),
+        )
         button = cloud.fleet.store.find(conn, pickup.button_id)
         owner = desk.owner(conn, button)
-    accepted = [frame for frame in frames if frame.result is Result.ACCEPTED]
+    accepted = [frame for frame in life.frames if frame.result is Result.ACCEPTED]
     press = accepted[0] if accepted else None
     return desk.render(
         request,
         "console/order_page.html",
         pickup=pickup,
         stamp=stamp,
+        number=number and thread.grouped_piece(number),
+        piece=thread.grouped_piece(stamp.piece) if stamp and stamp.piece and stamp.piece != number else None,
         button=button,
         owner=owner,
         press=press,
+        others=[frame for frame in life.frames if frame is not press],
+        frames_at_most=FRAMES,
         drawing=press and bits.drawing(press),
-        thread=thread.thread(pickup, events, frames, pages.PARIS),
+        thread=thread.thread(life, pages.PARIS),
         lanes=thread.LANES,
+        lane_px=thread.LANE,
+        width=thread.WIDTH,
+        proof=thread.proof(life),
+        weight_g=thread.weight_g(life),
+        readings=[one for one in life.readings if not thread.is_search(one)],
+        forms=thread.FORMS,
+        kinds=thread.KINDS,
+        appeals=life.appeals,
+        may_judge=Right.JUDGE in session.account.rights,
         may_cancel=Right.OPERATE in session.account.rights and pickup.state in (State.REQUESTED, State.CONFIRMED),
     )
 
 
+def _number(id: int) -> str | None:
+    """The parcel number on the order's label; there is none beyond the services that S10 has."""
+    try:
+        return str(item.parcel_number(id))
+    except ValueError:
+        return None
+
+
 @router.post("/pickups/{id}/cancel", dependencies=[Depends(guard.csrf_checked)])
 def cancel_order(request: Request, session: Operate, id: Id) -> Response:
+    actor, now = f"staff {session.account.name}", database.now()
     with request.app.state.engine.begin() as conn:
-        cloud.pickups.store.cancel(conn, id, actor=f"staff {session.account.name}", now=database.now())
+        cloud.pickups.store.cancel(conn, id, actor=actor, now=now)
+        cloud.audit.store.record(conn, actor=actor, action="pickup.cancel", subject=f"order {id}", now=now)
     request.app.state.bell.ring()
     return RedirectResponse(f"/pickups/{id}", 303)

@@ -253,9 +253,27 @@ def after(conn: sa.Connection, id: int, limit: int = 200, device: int | None = N
     return [_frame(row) for row in conn.execute(query)]
 
 
-def of_pickup(conn: sa.Connection, pickup_id: int) -> list[Frame]:
+def of_pickup(conn: sa.Connection, pickup_id: int, limit: int | None = None) -> list[Frame]:
     """The frames that concern one order, oldest first."""
-    return [_frame(row) for row in conn.execute(_READ.where(frames.c.pickup_id == pickup_id).order_by(frames.c.id))]
+    query = _READ.where(frames.c.pickup_id == pickup_id).order_by(frames.c.id).limit(limit)
+    return [_frame(row) for row in conn.execute(query)]
+
+
+def counters_before(conn: sa.Connection, pickup_id: int, limit: int = 100) -> dict[int, int]:
+    """For the accepted frames of one order, by their ids: the counter that its button had accepted before, if any."""
+    earlier = (
+        sa.select(sa.func.max(uplinks.c.counter))
+        .where(
+            uplinks.c.button_id == frames.c.device,
+            uplinks.c.key_generation == frames.c.key_generation,
+            uplinks.c.counter < frames.c.counter,
+        )
+        .scalar_subquery()
+    )
+    query = sa.select(frames.c.id, earlier.label("before")).where(
+        frames.c.pickup_id == pickup_id, frames.c.result == Result.ACCEPTED
+    )
+    return {row.id: row.before for row in conn.execute(query.order_by(frames.c.id).limit(limit)) if row.before}
 
 
 def find(conn: sa.Connection, id: int) -> Frame | None:

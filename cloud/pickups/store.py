@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +16,12 @@ from cloud.fleet.store import buttons
 from cloud.pickups.model import (
     AFTER,
     MAX_PARCELS,
+    NOTHING,
+    ONCE,
     OPEN,
+    Detail,
     Event,
+    Faulty,
     NotFound,
     Pickup,
     PickupEvent,
@@ -24,9 +29,12 @@ from cloud.pickups.model import (
     Requested,
     State,
     WrongState,
+    check_detail,
+    check_time,
 )
 from cloud.places.model import Address
 from cloud.stamps.lease import Lease
+from cloud.stamps.model import Stamp
 
 pickups = sa.Table(
     "pickups",
@@ -53,6 +61,8 @@ sa.Index(
     postgresql_where=_IS_REQUESTED,
 )
 
+_HAS_KEY = sa.text("key IS NOT NULL")
+
 pickup_events = sa.Table(
     "pickup_events",
     metadata,
@@ -62,6 +72,19 @@ pickup_events = sa.Table(
     sa.Column("event", sa.Text, nullable=False),  # pickups.model.Event
     sa.Column("state", sa.Text, nullable=False),  # the state it led to
     sa.Column("actor", sa.Text, nullable=False),  # "button 0012AB34", "customer c.morvan@example.org", "staff admin"
+    sa.Column("detail", sa.JSON(none_as_null=True)),  # pickups.model.Detail, what is known of it; none: nothing
+    sa.Column("happened_at", Instant),  # none: when it was taken in
+    sa.Column("key", sa.Text),  # the handset's own name for it
+    sa.Index("uq_pickup_events_key", "pickup_id", "key", unique=True, sqlite_where=_HAS_KEY, postgresql_where=_HAS_KEY),
+)
+
+# By which words of street and town orders are found; the newest order of a word is the last of its range.
+pickup_words = sa.Table(
+    "pickup_words",
+    metadata,
+    sa.Column("word", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), primary_key=True),
+    sa.Column("pickup_id", BigId, sa.ForeignKey("pickups.id"), primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )
 
 
@@ -136,12 +159,81 @@ def cancel(conn: sa.Connection, pickup_id: int, actor: str, now: datetime) -> Pi
 def confirm(conn: sa.Connection, pickup_id: int, address: Address, actor: str, now: datetime) -> Pickup:
     """The stamp goes live too. Raises `NotFound` and `WrongState`."""
     pickup = _move(conn, pickup_id, Event.CONFIRMED, actor, now, addressee=address.lines)
+    words = [{"word": word, "pickup_id": pickup_id} for word in address.street_words]
+    conn.execute(insert(conn, pickup_words).on_conflict_do_nothing(), words)
     stamps.go_live(conn, pickup_id, now)
     return pickup
 
 
+def tell(
+    conn: sa.Connection,
+    pickup_id: int,
+    event: Event,
+    detail: Detail,
+    *,
+    key: str,
+    actor: str,
+    now: datetime,
+    happened_at: datetime | None = None,
+) -> bool:
+    """What a postman did, told once under the handset's own `key` for it; False where it was told before.
+
+    Of a collection that failed the stamp becomes void. Raises `Faulty`, `NotFound`, `WrongState`.
+    """
+    # Whoever tells of the same pickup waits here, so that of the same event told twice at once one is the second.
+    row = conn.execute(sa.select(pickups.c.requested_at).where(pickups.c.id == pickup_id).with_for_update()).first()
+    if row is None:
+        raise NotFound(pickup_id)
+    told = sa.select(pickup_events.c.event).where(pickup_events.c.pickup_id == pickup_id, pickup_events.c.key == key)
+    if (before := conn.scalar(told)) is not None:
+        if before != event:
+            raise Faulty(f"{key!r} was the name of another event, that the pickup is {before}")
+        return False
+    if happened_at is not None:
+        check_time(happened_at, row.requested_at, now)
+    _tell(conn, pickup_id, event, actor, now, check_detail(event, detail), happened_at, key)
+    return True
+
+
+def _tell(
+    conn: sa.Connection,
+    pickup_id: int,
+    event: Event,
+    actor: str,
+    now: datetime,
+    detail: Detail,
+    happened_at: datetime | None,
+    key: str | None,
+) -> None:
+    _move(conn, pickup_id, event, actor, now, detail, happened_at, key)
+    if event is Event.FAILED:
+        stamps.void(conn, pickup_id, now)
+
+
+def redeemed(conn: sa.Connection, stamp: Stamp, weight_g: int | None, now: datetime) -> None:
+    """The stamp has paid at a sorting centre, in this very transaction: its pickup is sorted, once.
+
+    Whatever state the pickup is in, the stamp was good: one that cannot be sorted stays as it is.
+    """
+    if stamp.pickup_id is None:
+        return
+    detail = Detail(place=stamp.place, piece=stamp.piece, weight_g=weight_g)
+    try:
+        _move(conn, stamp.pickup_id, Event.SORTED, stamp.actor or "", now, check_detail(Event.SORTED, detail))
+    except WrongState:
+        return
+
+
 def repeat(
-    conn: sa.Connection, pickup_id: int, event: Event, address: Address | None, actor: str, now: datetime
+    conn: sa.Connection,
+    pickup_id: int,
+    event: Event,
+    address: Address | None,
+    actor: str,
+    now: datetime,
+    detail: Detail = NOTHING,
+    happened_at: datetime | None = None,
+    key: str | None = None,
 ) -> bool:
     """Move a pickup as somebody moved it then, in a replay of the log; False where it has this in its history.
 
@@ -155,7 +247,7 @@ def repeat(
     elif event is Event.CANCELLED:
         cancel(conn, pickup_id, actor, now)
     else:
-        _move(conn, pickup_id, event, actor, now)
+        _tell(conn, pickup_id, event, actor, now, detail, happened_at, key)
     return True
 
 
@@ -189,21 +281,42 @@ def leave(conn: sa.Connection, entered: Collection[int]) -> None:
         conn.execute(pickups.delete().where(pickups.c.id.in_(entered), ~began))
 
 
-def _move(conn: sa.Connection, pickup_id: int, event: Event, actor: str, now: datetime, **changes: Any) -> Pickup:
+def _move(
+    conn: sa.Connection,
+    pickup_id: int,
+    event: Event,
+    actor: str,
+    now: datetime,
+    detail: Detail = NOTHING,
+    happened_at: datetime | None = None,
+    key: str | None = None,
+    **changes: Any,
+) -> Pickup:
     """One compare-and-set by the table, so that of two who move a pickup at once one is told `WrongState`."""
     moves = _moves(event)
+    move = pickups.update().where(pickups.c.id == pickup_id, pickups.c.state.in_(moves))
+    if event in ONCE:
+        move = move.where(~sa.exists().where(pickup_events.c.pickup_id == pickups.c.id, pickup_events.c.event == event))
     row = conn.execute(
-        pickups.update()
-        .where(pickups.c.id == pickup_id, pickups.c.state.in_(moves))
-        .values(state=sa.case(moves, value=pickups.c.state), changed_at=now, **changes)
-        .returning(pickups)
+        move.values(state=sa.case(moves, value=pickups.c.state), changed_at=now, **changes).returning(pickups)
     ).one_or_none()
     if row is None:
         pickup = find(conn, pickup_id)
         if pickup is None:
             raise NotFound(pickup_id)
         raise WrongState(pickup.state, event)
-    conn.execute(pickup_events.insert().values(pickup_id=pickup_id, at=now, event=event, state=row.state, actor=actor))
+    conn.execute(
+        pickup_events.insert().values(
+            pickup_id=pickup_id,
+            at=now,
+            event=event,
+            state=row.state,
+            actor=actor,
+            detail=detail.as_json() or None,
+            happened_at=happened_at,
+            key=key,
+        )
+    )
     live.announce(conn)
     return _pickup(row)
 
@@ -254,7 +367,59 @@ def events(conn: sa.Connection, pickup_id: int) -> list[PickupEvent]:
     rows = conn.execute(
         sa.select(pickup_events).where(pickup_events.c.pickup_id == pickup_id).order_by(pickup_events.c.id)
     )
-    return [PickupEvent(row.at, Event(row.event), State(row.state), row.actor) for row in rows]
+    return [
+        PickupEvent(
+            row.at,
+            Event(row.event),
+            State(row.state),
+            row.actor,
+            Detail.of(row.detail or {}),
+            row.happened_at,
+            row.key,
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Orders whose street and town have all the words, newest first; `is_all` where no more was to be looked at."""
+
+    ids: tuple[int, ...]
+    is_all: bool
+
+
+def of_street(conn: sa.Connection, sought: Sequence[str], *, limit: int = 50, scanned: int = 20_000) -> Found:
+    """By `places.model.words`; the last may be the beginning of a word. At most the newest `scanned` of one word.
+
+    The words' index gives the orders of the rarest word, and of each of these whether it has the others.
+    """
+    if not sought:
+        return Found((), True)
+    *whole, last = sought
+    ranges = [pickup_words.c.word == word for word in whole] + [_begins(pickup_words.c.word, last)]
+    some = [sa.select(pickup_words.c.pickup_id).where(one).limit(scanned + 1).subquery() for one in ranges]
+    counts = [conn.scalar(sa.select(sa.func.count()).select_from(one)) or 0 for one in some]
+    rarest = min(range(len(counts)), key=lambda place: (counts[place], place))
+    if counts[rarest] == 0:
+        return Found((), True)
+    of = sa.select(pickup_words.c.pickup_id).where(ranges[rarest])
+    if rarest < len(whole):  # whole words have their orders in order
+        of = of.order_by(pickup_words.c.pickup_id.desc())
+    candidates = of.limit(scanned).subquery()
+    query = sa.select(candidates.c.pickup_id).distinct()
+    for place, one in enumerate([*whole, last]):
+        if place != rarest:
+            other = pickup_words.alias()
+            has = other.c.word == one if place < len(whole) else _begins(other.c.word, one)
+            query = query.where(sa.exists().where(has, other.c.pickup_id == candidates.c.pickup_id))
+    ids = conn.scalars(query.order_by(candidates.c.pickup_id.desc()).limit(limit + 1)).all()
+    return Found(tuple(ids[:limit]), len(ids) <= limit and counts[rarest] <= scanned)
+
+
+def _begins(column: sa.ColumnElement[str], beginning: str) -> sa.ColumnElement[bool]:
+    """As a range, which an index answers on every database; words are capitals and digits, sorted by their bytes."""
+    return sa.and_(column >= beginning, column < beginning[:-1] + chr(ord(beginning[-1]) + 1))
 
 
 def count_by_state(conn: sa.Connection) -> dict[State, int]:

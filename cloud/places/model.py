@@ -11,6 +11,8 @@ from enum import StrEnum
 
 LINES = 6
 LINE_LENGTH = 38  # characters, NF Z10-011
+# In every second address: who seeks a street by these alone seeks all of them.
+COMMON = frozenset({"A", "AU", "AUX", "D", "DE", "DES", "DU", "ET", "EN", "L", "LA", "LE", "LES", "RUE"})
 
 
 class Reason(StrEnum):
@@ -65,6 +67,21 @@ class Address:
         if errors:
             raise AddressError(errors)
         return cls(tuple(clean))
+
+    @property
+    def street_words(self) -> tuple[str, ...]:
+        """The words by which street and town are found: of lines 4 and 6, folded, without those of COMMON."""
+        return words(f"{self.lines[3]} {self.lines[5]}")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """What of `text` can be sought, each once: capitals without accents or punctuation, as on line 6 of an envelope.
+
+    >>> words("18, rue de l'Église, 35400 Saint-Malo")
+    ('18', 'EGLISE', '35400', 'SAINT', 'MALO')
+    """
+    folded = _without_punctuation(_plain_capitals(unicodedata.normalize("NFC", text))).split()
+    return tuple(dict.fromkeys(word for word in folded if word not in COMMON))
 
 
 _POSTCODE_AND_TOWN = re.compile(r"[0-9]{5} (?=.*[A-Z])[0-9A-Z ]+")

@@ -2,6 +2,7 @@
 
     {"frame": 7, "after": 6, "at": 1796029200000, "carrier": "mqtt", "topic": "0012AB34", "raw": "{…}", "limits": …}
     {"move": 12, "at": …, "pickup": 5, "event": "confirmed", "actor": "customer claire", "addressee": ["…", …]}
+    {"move": 15, "at": …, "pickup": 5, "event": "collected", …, "detail": {"place": "…"}, "happened": …, "key": "…"}
     {"stamp": "…32 hex digits, sealed…", "pickup": 5, "state": "live", …}
 
 A frame line holds the message as it came and how it ended. Presses decide orders together with what people did to
@@ -67,7 +68,10 @@ class RawFrame:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What somebody did to an order, after the presses of that millisecond. The addressee is there if it confirms."""
+    """What somebody did to an order, after the presses of that millisecond. The addressee is there if it confirms.
+
+    `happened_at` and `key` are there where a handset told of it, which may have been later; `detail` is as JSON has it.
+    """
 
     id: int
     at: datetime
@@ -75,6 +79,9 @@ class Move:
     event: str
     actor: str
     addressee: tuple[str, ...] | None = field(repr=False)
+    detail: dict[str, Any] | None = None
+    happened_at: datetime | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,9 @@ def to_line(entry: Entry) -> str:
                 "event": entry.event,
                 "actor": entry.actor,
                 "addressee": entry.addressee,
+                "detail": entry.detail,
+                "happened": None if entry.happened_at is None else _ms(entry.happened_at),
+                "key": entry.key,
             }
         case StampMove():
             said = {
@@ -168,6 +178,7 @@ def from_line(line: str) -> Entry:
             )
         if "move" in said:
             lines = said.get("addressee")
+            happened = said.get("happened")
             return Move(
                 id=_of(int, said["move"]),
                 at=_time(said["at"]),
@@ -175,6 +186,9 @@ def from_line(line: str) -> Entry:
                 event=_of(str, said["event"]),
                 actor=_of(str, said["actor"]),
                 addressee=None if lines is None else tuple(_of(str, one) for one in lines),
+                detail=_maybe(dict, said.get("detail")),
+                happened_at=None if happened is None else _time(happened),
+                key=_maybe(str, said.get("key")),
             )
         return StampMove(
             sealed=bytes.fromhex(said["stamp"]),

@@ -21,7 +21,7 @@ from cloud.frames.model import Result
 from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Decoder, Limits, Message, Outcome, receive
 from cloud.ingest.uplink import Kind, open_uplink
-from cloud.pickups.model import Event, NotFound, WrongState
+from cloud.pickups.model import Detail, Event, Faulty, NotFound, WrongState
 from cloud.places.model import Address
 from cloud.rawlog.model import Entry, Move, RawFrame, StampMove, in_batches
 from cloud.rawlog.store import numbers
@@ -223,8 +223,10 @@ class _Player:
         address = None if move.addressee is None else Address(move.addressee)
         number = self._number(move.pickup_id)
         try:
-            self._done.moves += pickups.repeat(conn, number, Event(move.event), address, move.actor, move.at)
-        except (NotFound, WrongState) as error:
+            event, detail = Event(move.event), Detail.of(move.detail or {})
+            told = (detail, move.happened_at, move.key)
+            self._done.moves += pickups.repeat(conn, number, event, address, move.actor, move.at, *told)
+        except (Faulty, NotFound, WrongState) as error:
             self._miss(f"order {move.pickup_id}, {move.event} at {move.at.isoformat()}: {error}")
 
     def stamp(self, conn: sa.Connection, stamp: StampMove) -> None:

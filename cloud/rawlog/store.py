@@ -156,6 +156,9 @@ def _moves(conn: sa.Connection, after: int, until: datetime | None) -> list[Move
             row.event,
             row.actor,
             tuple(row.addressee) if row.event == "confirmed" and row.addressee else None,
+            row.detail,
+            row.happened_at,
+            row.key,
         )
         for row in conn.execute(query)
     ]

@@ -166,6 +166,7 @@ class RedeemRequest(BaseModel):
     code: Text
     piece: Line = Field(description="The mail piece, e.g. its S10 number: the same piece may ask again")
     place: Place
+    weight_g: int | None = Field(None, ge=1, le=30_000, description="Of the piece, where it was weighed")
 
 
 class RedeemAnswer(BaseModel):
@@ -251,9 +252,11 @@ def read_picture(
 def redeem(request: Request, token: Redeem, asked: RedeemRequest) -> RedeemAnswer | JSONResponse:
     """Pay for a mail piece with a stamp, once. The same piece again gets the same answer as the first time."""
     code = _code(asked.code)
-    done = of_app(request).redeem(code, piece=asked.piece, place=asked.place, by=actor(token), now=database.now())
+    asking = {"piece": asked.piece, "place": asked.place, "weight_g": asked.weight_g}
+    done = of_app(request).redeem(code, **asking, by=actor(token), now=database.now())
     match done:
         case Redeemed(stamp):
+            request.app.state.bell.ring()  # its order has changed with it
             return RedeemAnswer(stamp=Use.of(stamp))
         case AlreadyUsed(stamp):
             said = f"the stamp paid for {stamp.piece} at {stamp.place}, {stamp.changed_at:%Y-%m-%d %H:%M} UTC"

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 CODES = 2**CODE_BITS
 
+# Told in the redemption's transaction of the stamp that has paid, the piece's weight in grams if known, and the time.
+Paid = Callable[[sa.Connection, Stamp, int | None, datetime], object]
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -91,11 +94,14 @@ class Desk:
         *,
         alpha: float,
         allowance: Allowance,
+        paid: Paid,
     ) -> None:
-        """`register` gives None until it is loaded, `live` the number of live stamps now."""
+        """`register` gives None until it is loaded, `live` the number of live stamps now; `paid` is told of each
+        redemption, also of one that is asked for again.
+        """
         self._engine, self._vault = engine, vault
         self._register, self._live = register, live
-        self._alpha, self._allowance = alpha, allowance
+        self._alpha, self._allowance, self._paid = alpha, allowance, paid
 
     @property
     def terms(self) -> Terms:
@@ -124,7 +130,9 @@ class Desk:
             ledger.enter(conn, self._allowance, entries, by=by, place=place, now=now)
         return read
 
-    def redeem(self, code: str, *, piece: str, place: str, by: str, now: datetime) -> Redemption:
+    def redeem(
+        self, code: str, *, piece: str, place: str, by: str, now: datetime, weight_g: int | None = None
+    ) -> Redemption:
         """Raises `TooManyGuesses`: here too a code can be tried."""
         with self._engine.begin() as conn:
             ledger.check_allowance(conn, self._allowance, by, place, now)
@@ -132,6 +140,8 @@ class Desk:
             stamp = None if isinstance(done, Unknown) else done.stamp
             kind = Kind.ACCEPTED if isinstance(done, Redeemed) else _kind_of(stamp)
             self._enter_exact(conn, kind, stamp, by=by, place=place, now=now)
+            if isinstance(done, Redeemed):
+                self._paid(conn, done.stamp, weight_g, now)
         return done
 
     def look_up(self, code: str, *, by: str, place: str, now: datetime) -> Stamp | None:

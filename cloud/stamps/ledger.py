@@ -18,6 +18,8 @@ from cloud.stamps.model import Kind, Stamp, State, TooManyGuesses
 from cloud.stamps.store import stamps
 from cloud.stamps.vault import BLOCK, Vault
 
+_IS_SEALED = sa.text("sealed IS NOT NULL")  # as text: a database knows an index again by its very condition
+
 KEPT = timedelta(days=90)  # single readings; the counts of each day stay
 REFUSED = (Kind.AMBIGUOUS, Kind.ALREADY_USED, Kind.UNKNOWN_CLEAR, Kind.ILLEGIBLE)
 
@@ -44,6 +46,7 @@ readings = sa.Table(
     sa.Column("listed", sa.Integer, nullable=False),  # strings that were tried
     sa.Column("sealed", sa.LargeBinary(BLOCK)),  # the stamp's code; of an unknown one the spent code that it is near
     sa.Index("ix_stamp_readings_at", "at"),
+    sa.Index("ix_stamp_readings_sealed_id", "sealed", "id", sqlite_where=_IS_SEALED, postgresql_where=_IS_SEALED),
 )
 
 counts = sa.Table(

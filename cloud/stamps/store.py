@@ -28,6 +28,7 @@ from cloud.stamps.vault import BLOCK, Vault
 # Conditions of partial indexes, as text: with parameters a database does not recognise them.
 _KEPT = sa.text("released_at IS NULL")
 _MINTED = sa.text("state = 'minted'")
+_HAS_PIECE = sa.text("piece IS NOT NULL")
 
 stamps = sa.Table(
     "stamps",
@@ -48,6 +49,7 @@ stamps = sa.Table(
     # Counts by state, what changed lately, what is to expire and to be released.
     sa.Index("ix_stamps_state_changed_at", "state", "changed_at", sqlite_where=_KEPT, postgresql_where=_KEPT),
     sa.Index("ix_stamps_lease_id", "lease_id", sqlite_where=_MINTED, postgresql_where=_MINTED),
+    sa.Index("ix_stamps_piece", "piece", sqlite_where=_HAS_PIECE, postgresql_where=_HAS_PIECE),
 )
 
 # Who has leased from the pool. A process that died renews no more, and its rows go back.
@@ -293,6 +295,12 @@ def find(conn: sa.Connection, vault: Vault, code: str) -> Stamp | None:
 
 def of_pickup(conn: sa.Connection, vault: Vault, pickup_id: int) -> Stamp | None:
     return _one(conn, vault, stamps.c.pickup_id == pickup_id)
+
+
+def paid_for(conn: sa.Connection, pieces: Collection[str]) -> list[int]:
+    """The pickups whose stamps paid for a mail piece that was given by one of these names."""
+    query = sa.select(stamps.c.pickup_id).where(stamps.c.piece.in_(pieces), stamps.c.pickup_id.is_not(None))
+    return list(conn.scalars(query.order_by(stamps.c.pickup_id).limit(50)))
 
 
 def _one(conn: sa.Connection, vault: Vault, which: sa.ColumnElement[bool]) -> Stamp | None:

@@ -1,4 +1,4 @@
-"""Whatever is pressed, confirmed and cancelled in whatever order, orders, stamps and history stay in step."""
+"""Whatever is pressed, confirmed, cancelled, told and redeemed in whatever order, orders, stamps and history agree."""
 
 import tempfile
 from collections import Counter
@@ -20,16 +20,44 @@ import cloud.tables  # noqa: F401  fills the metadata
 from cloud import database
 from cloud.fleet.store import buttons
 from cloud.pickups import store
-from cloud.pickups.model import AFTER, MAX_PARCELS, Event, Press, State, WrongState
+from cloud.pickups.model import (
+    AFTER,
+    MAX_PARCELS,
+    NOTHING,
+    Detail,
+    Event,
+    Faulty,
+    Handover,
+    Press,
+    Reason,
+    State,
+    WrongState,
+)
 from cloud.places.model import Address
 from cloud.stamps import store as stamps
+from cloud.stamps.model import Redeemed
 from cloud.stamps.model import State as Stamp
 from tests.postgres import Cluster
 from tests.stock import VAULT, new_rows, stock
 
 BUTTONS = (1, 2, 3)
 CLAIRE = Address.of(["Mme Claire Morvan", "", "", "12 rue de l'Église", "", "35400 Saint-Malo"])
-STAMP_OF = {State.REQUESTED: Stamp.RESERVED, State.CONFIRMED: Stamp.LIVE, State.CANCELLED: Stamp.VOID}
+STAMP_OF = {
+    State.REQUESTED: Stamp.RESERVED,
+    State.CONFIRMED: Stamp.LIVE,
+    State.ON_ROUND: Stamp.LIVE,
+    State.COLLECTED: Stamp.LIVE,
+    State.SORTED: Stamp.REDEEMED,
+    State.DELIVERED: Stamp.REDEEMED,
+    State.CANCELLED: Stamp.VOID,
+    State.FAILED: Stamp.VOID,
+}
+TOLD = {
+    Event.PUT_ON_ROUND: Detail(round="Rennes 07", stop=23, stops=61),
+    Event.COLLECTED: Detail(place="9 m from the box", weight_g=1240),
+    Event.FAILED: Detail(reason=Reason.DOG),
+    Event.DELIVERED: Detail(handover=Handover.DOOR),
+}
 
 presses = st.lists(st.builds(Press, st.sampled_from(BUTTONS), st.integers(1, 60)), max_size=5)
 
@@ -48,6 +76,7 @@ class Letterboxes(RuleBasedStateMachine):
         self.parcels: dict[int, int] = {}
         self.button_of: dict[int, int] = {}
         self.stamps: dict[int, str] = {}
+        self.told: dict[tuple[int, str], Event] = {}
         with self.engine.begin() as conn:
             conn.execute(buttons.insert(), [{"id": id, "state": "active", "created_at": self.now} for id in BUTTONS])
             self.lease = stock(conn, pool, self.now)
@@ -109,6 +138,45 @@ class Letterboxes(RuleBasedStateMachine):
             assert moved.state is after
             self.states[id] = moved.state
 
+    @precondition(lambda self: self.states)
+    @rule(data=st.data(), event=st.sampled_from(list(TOLD)), key=st.integers(0, 9).map(str))
+    def tell(self, data: st.DataObject, event: Event, key: str) -> None:
+        """As a handset does, some things twice, some under a name that another thing had."""
+        id = data.draw(st.sampled_from(sorted(self.states)))
+        before = self.told.get((id, key))
+        after = AFTER.get((self.states[id], event))
+        again = event is Event.COLLECTED and any(one == id and was is event for (one, _), was in self.told.items())
+        try:
+            with self.engine.begin() as conn:
+                done = store.tell(conn, id, event, TOLD[event], key=key, actor="token p", now=self.now)
+        except Faulty:
+            assert before not in (None, event)
+        except WrongState:
+            assert before is None
+            assert after is None or again
+        else:
+            assert done == (before is None)
+            if done:
+                assert after is not None
+                self.told[id, key] = event
+                self.states[id] = after
+
+    @precondition(lambda self: self.states)
+    @rule(data=st.data())
+    def redeem(self, data: st.DataObject) -> None:
+        """As a sorting centre does, at times twice: the piece is the pickup's own."""
+        id = data.draw(st.sampled_from(sorted(self.states)))
+        with self.engine.begin() as conn:
+            stamp = stamps.of_pickup(conn, VAULT, id)
+            if stamp is None:
+                return
+            paid = {"piece": f"P{id}", "place": "35 Rennes PIC", "by": "token s", "at": self.now}
+            done = stamps.redeem(conn, VAULT, stamp.code, **paid)
+            assert isinstance(done, Redeemed) == (stamp.state in (Stamp.LIVE, Stamp.REDEEMED))
+            if isinstance(done, Redeemed):
+                store.redeemed(conn, done.stamp, 1240, self.now)
+                self.states[id] = AFTER.get((self.states[id], Event.SORTED), self.states[id])
+
     @rule(button=st.sampled_from(BUTTONS))
     def hold(self, button: int) -> None:
         mine = [id for id in self.states if self.button_of[id] == button]
@@ -141,10 +209,17 @@ class Letterboxes(RuleBasedStateMachine):
                 else:
                     assert waiting[id] == STAMP_OF[pickup.state]
                 state = None
-                for event in store.events(conn, id):
+                events = store.events(conn, id)
+                for event in events:
                     state = AFTER[state, event.event]
                     assert event.state is state
+                    assert event.detail == TOLD.get(event.event, event.detail)
+                    assert (event.detail == NOTHING) == (event.event not in TOLD and event.event != Event.SORTED)
                 assert state is pickup.state
+                assert sum(event.event is Event.COLLECTED for event in events) <= 1
+                assert sum(event.event is Event.SORTED for event in events) <= 1
+                words = conn.scalars(sa.select(store.pickup_words.c.word).where(store.pickup_words.c.pickup_id == id))
+                assert set(words) == (set(CLAIRE.street_words) if pickup.addressee else set())
             open_ones = Counter(pickup.button_id for pickup in pickups.values() if pickup.state is State.REQUESTED)
             assert all(count == 1 for count in open_ones.values())
             assert store.count_by_state(conn) == dict.fromkeys(State, 0) | Counter(self.states.values())

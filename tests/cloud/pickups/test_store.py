@@ -1,17 +1,33 @@
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from cloud import database
 from cloud.accounts.store import accounts
 from cloud.fleet.store import buttons
 from cloud.pickups import store
-from cloud.pickups.model import AFTER, Event, NotFound, Pickup, PickupEvent, Press, Requested, State, WrongState
-from cloud.places.model import Address
+from cloud.pickups.model import (
+    AFTER,
+    Detail,
+    Event,
+    Faulty,
+    Handover,
+    NotFound,
+    Pickup,
+    PickupEvent,
+    Press,
+    Reason,
+    Requested,
+    State,
+    WrongState,
+)
+from cloud.places.model import Address, words
 from cloud.stamps import store as stamps
 from cloud.stamps.model import State as Stamp
 from tests.stock import VAULT, stock
@@ -292,3 +308,158 @@ def test_of_two_who_move_one_pickup_at_once_one_wins(
         conn.execute(stamps.stamps.update().values(state=Stamp.RESERVED if other is confirm else Stamp.LIVE))
     results = at_once(url, lambda conn: other(conn, id), lambda conn: other(conn, id))
     assert sorted(type(result).__name__ for result in results) == ["Pickup", "WrongState"]
+
+
+ROUND = Detail(round="Rennes 07", stop=23, stops=61)
+PROOF = Detail(place="9 m from the box", weight_g=1240, photo="ab" * 32, notice=True)
+
+
+def tell(conn: sa.Connection, id: int, event: Event, detail: Detail, key: str = "k1", **said: datetime) -> bool:
+    return store.tell(conn, id, event, detail, key=key, actor="token postman", now=said.pop("now", LATER), **said)
+
+
+def on_round(conn: sa.Connection) -> int:
+    id = press(conn)
+    confirm(conn, id)
+    assert tell(conn, id, Event.PUT_ON_ROUND, ROUND, "round 1")
+    return id
+
+
+def test_what_a_handset_tells_is_kept_with_when_it_happened(conn: sa.Connection) -> None:
+    id = on_round(conn)
+    happened = LATER.replace(hour=8)
+    tell(conn, id, Event.COLLECTED, PROOF, "c1", happened_at=happened, now=LATER.replace(hour=9))
+    assert found(conn, id).state is State.COLLECTED
+    [*_, put, collected] = store.events(conn, id)
+    assert (put.detail, put.happened_at, put.when) == (ROUND, None, LATER)
+    assert (collected.detail, collected.when, collected.key) == (PROOF, happened, "c1")
+    assert collected.at > happened
+
+
+def test_what_is_told_twice_happened_once(conn: sa.Connection) -> None:
+    id = on_round(conn)
+    assert [tell(conn, id, Event.COLLECTED, PROOF) for _ in range(3)] == [True, False, False]
+    assert not tell(conn, id, Event.PUT_ON_ROUND, ROUND, "round 1"), "also when much has come since"
+    assert [event.event for event in store.events(conn, id)][-2:] == [Event.PUT_ON_ROUND, Event.COLLECTED]
+    with pytest.raises(Faulty, match="another event"):
+        tell(conn, id, Event.FAILED, Detail(reason=Reason.DOG))
+    with pytest.raises(WrongState):
+        tell(conn, id, Event.COLLECTED, PROOF, "another name")
+
+
+def test_a_collection_that_failed_voids_the_stamp(conn: sa.Connection) -> None:
+    id = on_round(conn)
+    tell(conn, id, Event.FAILED, Detail(reason=Reason.EMPTY_BOX, notice=True))
+    assert (found(conn, id).state, stamp_state(conn, id)) == (State.FAILED, Stamp.VOID)
+
+
+def redeem(conn: sa.Connection, id: int, weight_g: int | None = None) -> None:
+    stamp = stamps.of_pickup(conn, VAULT, id)
+    assert stamp is not None
+    paid = {"piece": "CD000000017FR", "place": "35 Rennes PIC", "by": "token line 4", "at": LATER}
+    done = stamps.redeem(conn, VAULT, stamp.code, **paid)
+    assert isinstance(done, stamps.Redeemed)
+    store.redeemed(conn, done.stamp, weight_g, LATER)
+
+
+def test_a_redeemed_stamp_sorts_its_pickup_once(conn: sa.Connection) -> None:
+    id = on_round(conn)
+    redeem(conn, id, 1240)
+    redeem(conn, id)
+    *_, last = store.events(conn, id)
+    assert (last.event, last.actor) == (Event.SORTED, "token line 4")
+    assert last.detail == Detail(place="35 Rennes PIC", piece="CD000000017FR", weight_g=1240)
+    assert found(conn, id).state is State.SORTED
+
+
+def test_a_collection_told_after_the_parcel_was_sorted_leaves_it_sorted(conn: sa.Connection) -> None:
+    id = on_round(conn)
+    redeem(conn, id)
+    assert tell(conn, id, Event.COLLECTED, PROOF, happened_at=LATER)
+    assert found(conn, id).state is State.SORTED
+    assert tell(conn, id, Event.DELIVERED, Detail(handover=Handover.LOCKER, place="Lyon 1er, box 12"), "d1")
+    assert found(conn, id).state is State.DELIVERED
+    with pytest.raises(WrongState):
+        tell(conn, id, Event.COLLECTED, PROOF, "once more")
+
+
+def test_one_event_told_by_many_at_once_is_told_once(shared: sa.Engine, url: str) -> None:
+    with shared.begin() as conn:
+        id = on_round(conn)
+    results = at_once(url, *[lambda conn: tell(conn, id, Event.PUT_ON_ROUND, ROUND, "round 2")] * 6)
+    assert sorted(map(str, results)) == ["False"] * 5 + ["True"]
+    with database.reading(shared) as conn:
+        assert [event.key for event in store.events(conn, id)][-2:] == ["round 1", "round 2"]
+
+
+def test_what_is_not_there_has_no_events_told_of_it(conn: sa.Connection) -> None:
+    with pytest.raises(NotFound):
+        tell(conn, 404, Event.PUT_ON_ROUND, ROUND)
+
+
+STREETS = (
+    ("18 rue des Quatre Navettes", "69001 Lyon"),
+    ("4 place du Marché", "35000 Rennes"),
+    ("12 rue de l'Église", "35400 Saint-Malo"),
+    ("18 rue Œuvrée", "69002 Lyon"),
+)
+
+
+def addressed(conn: sa.Connection) -> list[int]:
+    ids = []
+    for street, town in STREETS:
+        ids.append(press(conn))
+        address = Address.of(["M Karim Benali", "", "", street, "", town])
+        store.confirm(conn, ids[-1], address, "customer karim", NOW)
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("sought", "places"),
+    [
+        ("eglise", [2]),
+        ("Église, SAINT-MALO", [2]),
+        ("rue de l’église", [2]),
+        ("lyon", [3, 0]),
+        ("18 lyon", [3, 0]),
+        ("lyon 18", [3, 0]),
+        ("69001", [0]),
+        ("6900", [3, 0]),
+        ("navet", [0]),
+        ("navet lyon", []),  # only the last word may be a beginning
+        ("quatre navettes rennes", []),
+        ("oeuvrée", [3]),
+        ("place du march", [1]),
+        ("rue de la", []),
+    ],
+)
+def test_orders_are_found_by_words_of_street_and_town(conn: sa.Connection, sought: str, places: list[int]) -> None:
+    ids = addressed(conn)
+    found = store.of_street(conn, words(sought))
+    assert found == store.Found(tuple(ids[place] for place in places), True)
+
+
+def test_a_search_that_finds_more_than_it_shows_or_looks_at_says_so(conn: sa.Connection) -> None:
+    ids = addressed(conn)
+    assert store.of_street(conn, ["LYON"], limit=1) == store.Found((ids[3],), False)
+    assert store.of_street(conn, ["18", "LYON"], scanned=1) == store.Found((ids[3],), False)
+    assert store.of_street(conn, ["69001", "LYON"], scanned=1) == store.Found((ids[0],), True)
+
+
+def test_a_search_reads_the_words_by_their_index(conn: sa.Connection) -> None:
+    addressed(conn)
+    database.plan_by_index(conn)
+    asked: list[tuple[str, Any]] = []
+
+    def note(*said: Any) -> None:
+        asked.append((said[2], said[3]))
+
+    event.listen(conn, "before_cursor_execute", note)
+    store.of_street(conn, ["NAVETTES", "LY"])
+    event.remove(conn, "before_cursor_execute", note)
+    assert len(asked) == 3
+    explain = "EXPLAIN QUERY PLAN " if conn.dialect.name == "sqlite" else "EXPLAIN "
+    for text, values in asked:
+        plan = " ".join(str(row) for row in conn.exec_driver_sql(explain + text, values))
+        assert "SCAN pickup_words" not in plan
+        assert "Seq Scan" not in plan

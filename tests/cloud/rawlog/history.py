@@ -17,10 +17,11 @@ from cloud import database
 from cloud.accounts.store import accounts
 from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Limits, Message, Outcome, receive
-from cloud.pickups.model import WrongState
+from cloud.pickups.model import Detail, Event, Handover, Reason, WrongState
 from cloud.places.model import Address
 from cloud.rawlog.model import Cursor, Entry
 from cloud.rawlog.store import read
+from cloud.stamps.model import Redeemed
 from cloud.stamps.vault import Vault
 from cloud.tables import cloud as _tables  # noqa: F401  all tables, before they are made
 from tests.sealing import callback, seal
@@ -30,6 +31,12 @@ NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 BUTTONS = (0x0012AB34, 0x00D1F3A7, 0xFFFFFFFF)
 KEYS = Keys(bytes(range(32)))
 VAULT = Vault(KEYS.stamp_key())
+TOLD = {
+    Event.PUT_ON_ROUND: Detail(round="Rennes 07", stop=23, stops=61),
+    Event.COLLECTED: Detail(place="9 m from the box", photo="ab" * 32, notice=True),
+    Event.FAILED: Detail(reason=Reason.NO_ACCESS),
+    Event.DELIVERED: Detail(handover=Handover.RELAY, place="Lyon 1er"),
+}
 ADDRESS = Address.of(["Mme Claire Morvan", "", "", "12 rue de l'Eglise", "", "35400 Saint-Malo"])
 
 
@@ -110,7 +117,15 @@ class Service:
             live = conn.scalar(sa.select(stamps.stamps.c.sealed).where(stamps.stamps.c.state == "live").limit(1))
             if live is not None:
                 code = VAULT.open(live)
-                stamps.redeem(conn, VAULT, code, piece="P1", place="35 Rennes PIC", by="token t", at=self.now)
+                done = stamps.redeem(conn, VAULT, code, piece="P1", place="35 Rennes PIC", by="token t", at=self.now)
+                assert isinstance(done, Redeemed)
+                pickups.redeemed(conn, done.stamp, 1240, self.now)
+
+    def tell(self, pickup_id: int, event: Event) -> None:
+        """By a handset that was without a network for some minutes."""
+        told = {"key": f"{event} {self.now:%H%M%S%f}", "actor": "token postman", "now": self.now}
+        with self.engine.begin() as conn:
+            pickups.tell(conn, pickup_id, event, TOLD[event], happened_at=self.now - timedelta(minutes=3), **told)
 
     def rekey(self, device: int) -> None:
         with self.engine.begin() as conn:
@@ -144,8 +159,14 @@ class Service:
                 with suppress(WrongState):
                     getattr(self, what)(orders[with_[0] % len(orders)])
                 self.now += timedelta(milliseconds=1)
+            case "tell" if orders := self.orders():
+                self.now += timedelta(milliseconds=1)
+                with suppress(WrongState):
+                    self.tell(orders[with_[1] % len(orders)], with_[0])
+                self.now += timedelta(milliseconds=1)
             case "mint" | "redeem":
                 getattr(self, what)()
+                self.now += timedelta(milliseconds=1)
             case "rekey":
                 self.rekey(BUTTONS[with_[0]])
 
@@ -170,6 +191,7 @@ WHERE_NOT = {
     "uplinks": (),
     "pickups": (),
     "pickup_events": ("id",),
+    "pickup_words": (),
     "stamps": ("id", "lease_id"),
     "buttons": (),
 }

@@ -16,11 +16,12 @@ from cloud import database
 from cloud.frames.model import Result
 from cloud.ingest.keys import Keys
 from cloud.ingest.receive import Limits
+from cloud.pickups.model import Event
 from cloud.rawlog.model import Diverged, RawFrame
 from cloud.rawlog.replay import Gap, Replayed, replay
 from cloud.rawlog.shipping import Busy, load, ship
 from cloud.stamps.lease import Lease
-from tests.cloud.rawlog.history import BUTTONS, KEYS, VAULT, Service, copy_of, log_of, make_engine, state_of
+from tests.cloud.rawlog.history import BUTTONS, KEYS, TOLD, VAULT, Service, copy_of, log_of, make_engine, state_of
 
 LATER = timedelta(hours=1)
 
@@ -43,6 +44,7 @@ steps = st.lists(
         st.tuples(st.just("noise"), st.lists(st.binary(max_size=30), min_size=1, max_size=2), elapsed),
         st.tuples(st.just("confirm"), st.integers(0, 9), elapsed),
         st.tuples(st.just("cancel"), st.integers(0, 9), elapsed),
+        st.tuples(st.just("tell"), st.sampled_from(list(TOLD)), st.integers(0, 9), elapsed),
         st.tuples(st.just("mint"), elapsed),
         st.tuples(st.just("redeem"), elapsed),
     ),
@@ -115,7 +117,14 @@ def some_days(service: Service) -> None:
     _, open_one = service.take(service.message(one), service.message(last))
     service.mint()
     service.now += timedelta(days=1)
+    service.tell(pressed.pickup_id or 0, Event.PUT_ON_ROUND)
+    service.now += timedelta(seconds=1)
+    service.tell(pressed.pickup_id or 0, Event.COLLECTED)
+    service.now += timedelta(seconds=1)
     service.redeem()
+    service.now += timedelta(seconds=1)
+    service.tell(pressed.pickup_id or 0, Event.DELIVERED)
+    service.now += timedelta(seconds=1)
     service.take(service.message(other, "cancel"), service.message(last, "ask"))
     service.take(service.message(other), service.message(one))
     service.now += timedelta(seconds=1)
@@ -137,7 +146,7 @@ def test_numbers_of_orders_and_lines_are_kept_across_gaps_and_databases(engine):
     empty = make_engine()
     done = play(empty, service)
     assert (done.is_the_same, done.renumbered) == (True, {})
-    for table in ("uplinks", "pickups", "stamps"):
+    for table in ("uplinks", "pickups", "pickup_events", "pickup_words", "stamps"):
         assert state_of(empty, table) == state_of(engine, table)
     assert state_of(empty, "frames", without=("reason",)) == state_of(engine, "frames", without=("reason",))
 
@@ -147,7 +156,7 @@ def test_a_log_goes_into_postgresql_with_its_numbers(postgres_url):
     some_days(service)
     target = make_engine(postgres_url)
     assert play(target, service).is_the_same
-    for table in ("uplinks", "pickups", "stamps"):
+    for table in ("uplinks", "pickups", "pickup_events", "pickup_words", "stamps"):
         assert state_of(target, table) == state_of(service.engine, table)
     with target.begin() as conn:  # and the next order gets a number of its own
         made = pickups.request(conn, [pickups.Press(BUTTONS[2], 1)], Lease(), service.now)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from cloud.pickups.store import redeemed
 from cloud.stamps import ledger, store
 from cloud.stamps.alarms import LEAST, Sign
 from cloud.stamps.allowance import Allowance
@@ -105,7 +106,8 @@ def test_what_is_accepted_costs_nothing(engine: sa.Engine) -> None:
 
 def test_redeeming_and_looking_up_are_guesses_too(engine: sa.Engine) -> None:
     desk_with(engine)
-    desk = Desk(engine, VAULT, lambda: None, lambda: 100_000_000, alpha=1e-4, allowance=Allowance(burst=4, per_hour=1))
+    allowance = Allowance(burst=4, per_hour=1)
+    desk = Desk(engine, VAULT, lambda: None, lambda: 100_000_000, alpha=1e-4, allowance=allowance, paid=redeemed)
     for by in ("token", "another"):
         desk.redeem("WWWW0000", piece=PIECE, place=PLACE, by=by, now=NOON)
         desk.look_up("WWWW1111", by=by, place=PLACE, now=NOON)
