@@ -168,6 +168,7 @@ def _secrets(conn: sa.Connection, vault: Vault, button: Button, pickups: Sequenc
         found |= {owner.name, owner.display_name}
     for pickup in pickups:
         found |= set(pickup.addressee.lines if pickup.addressee else ())
+        found |= {one.detail.place or "" for one in cloud.pickups.store.events(conn, pickup.id)}  # a locker, a box
         stamp: Stamp | None = cloud.stamps.store.of_pickup(conn, vault, pickup.id)
         if stamp is not None:
             found |= {stamp.code, format_pairs(stamp.code)}
