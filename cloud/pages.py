@@ -151,7 +151,7 @@ class Words:
             return self._span(value)
         if isinstance(value, time):
             return format_time(value, _CLOCK[self.lang], locale=self.lang).replace(" h ", f"{NBSP}h{NBSP}")
-        return self.number(value, 2) if isinstance(value, float) else value
+        return self.number(value, 2).removesuffix("0") if isinstance(value, float) else value
 
     def number(self, value: float, digits: int = 0) -> str:
         """Thousands apart by a no-break space in both languages, as the look has it."""

@@ -81,7 +81,7 @@ def battery_chart(readings: Sequence[Reading], outlook: Outlook, now: datetime, 
     coldest = min(kept, key=lambda one: one.temperature_c)
     return BatteryChart(
         line=line + f"H{x(now):.1f}",
-        guess=" ".join(f"{x(at):.1f},{y(mv):.1f}" for at, mv, _, _ in path),
+        guess=" ".join(f"{x(at):.1f},{y(mv):.1f}" for at, mv, _, _ in _until(path, outlook.stop_mv)),
         band=" ".join(
             [f"{x(at):.1f},{y(low):.1f}" for at, _, low, _ in path]
             + [f"{x(at):.1f},{y(high):.1f}" for at, _, _, high in reversed(path)]
@@ -93,6 +93,14 @@ def battery_chart(readings: Sequence[Reading], outlook: Outlook, now: datetime, 
         months=tuple(Tick(x(at), at.date()) for at in _months(begin, end, zone) if LEFT + 18 < x(at) < RIGHT - 14),
         coldest=(x(coldest.at), y(coldest.mv), coldest) if coldest.temperature_c <= 3 and len(kept) > 30 else None,
     )
+
+
+def _until(
+    path: Sequence[tuple[datetime, float, float, float]], stop_mv: int
+) -> Sequence[tuple[datetime, float, float, float]]:
+    """Up to the first point where the median has come to the stop."""
+    end = next((i for i, point in enumerate(path) if point[1] <= stop_mv), len(path))
+    return path[: end + 1]
 
 
 def _thinned(readings: Sequence[Reading]) -> list[Reading]:

@@ -1,7 +1,7 @@
 """How buttons are judged, and the list of those that are not well: what it takes is read across the features' tables."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ import cloud.fleet.store
 from cloud import database
 from cloud.fleet import battery, silence
 from cloud.fleet.model import Button, State, format_id, parse_id
-from cloud.fleet.rhythm import DEFAULT_HOURS, Facts, Judgement, Verdict, judge
+from cloud.fleet.rhythm import DEFAULT_HOURS, Facts, Judgement, Neighbours, Verdict, judge
 from cloud.fleet.store import OVERDUE_AT, buttons
 from cloud.frames.patience import loss_of
 from cloud.pickups.store import pickups
@@ -53,11 +53,19 @@ def facts(conn: sa.Connection, some: Sequence[Button], now: datetime) -> dict[in
             has_pressed=button.id in pressed,
             lost=loss.missed if loss else 0,
             sent=loss.expected if loss else 0,
-            neighbours=around.get(button.department or ""),
+            neighbours=_others(around.get(button.department or ""), button, now),
             battery_mv=button.battery_mv,
             battery_is_low=low,
         )
     return found
+
+
+def _others(around: Neighbours | None, button: Button, now: datetime) -> Neighbours | None:
+    """Without the button itself, where the sample holds all of its department."""
+    if around is None or around.of >= silence.SAMPLE or button.last_seen_at is None or button.state is State.REVOKED:
+        return around
+    is_in, is_heard = (button.last_seen_at >= now - span for span in (silence.KNOWN_LATELY, silence.NEAR))
+    return replace(around, of=around.of - is_in, heard=around.heard - is_heard)
 
 
 def judged(conn: sa.Connection, some: Sequence[Button], now: datetime) -> list[Judged]:

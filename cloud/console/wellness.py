@@ -97,7 +97,7 @@ def _ahead(facts: Facts, judgement: Judgement, stations: Sequence[str], outlook:
     if named and facts.neighbours is not None and facts.neighbours.are_known:
         said.append(
             N_(
-                "If %(count)s in a row stay unheard, while its neighbours are heard through %(stations)s, it is called"
+                "If %(count)s words in a row stay unheard, while its neighbours are heard through %(stations)s, it is called"
                 " silent on %(at)s.",
                 count=judgement.patience,
                 stations=named,
@@ -107,7 +107,7 @@ def _ahead(facts: Facts, judgement: Judgement, stations: Sequence[str], outlook:
     else:
         said.append(
             N_(
-                "If %(count)s in a row stay unheard, it is called silent on %(at)s.",
+                "If %(count)s words in a row stay unheard, it is called silent on %(at)s.",
                 count=judgement.patience,
                 at=judgement.silent_at,
             )

@@ -10,6 +10,10 @@ import pytest
 from babel.messages.pofile import read_po
 
 import cloud.accounts.model
+import cloud.downlinks.model
+import cloud.fleet.battery
+import cloud.fleet.rhythm
+import cloud.frames.history
 import cloud.frames.model
 from cloud import pages
 from cloud.words import N_
@@ -20,6 +24,8 @@ TEMPLATES = CLOUD / "templates" / "console"
 
 # Words of the domain that pages say as they are stored: `{{ _(frame.result) }}`.
 FAMILIES = {*cloud.accounts.model.Role} - {"customer"}
+FAMILIES |= {*cloud.downlinks.model.State, *cloud.fleet.battery.Pack, *cloud.fleet.rhythm.Verdict}
+FAMILIES |= {*cloud.frames.history.LQI}
 
 # Names and units, the same in every language.
 NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
@@ -28,11 +34,9 @@ NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
 UNMARKED: set[str] = {
     "appeal.html",
     "appeals.html",
-    "button.html",
     "buttons.html",
     "bytes.html",
     "counts.html",
-    "downlinks.html",
     "frame.html",
     "frame_page.html",
     "heard.html",
