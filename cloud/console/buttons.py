@@ -126,7 +126,7 @@ def _found(conn: sa.Connection, id: str) -> Button:
 
 
 def _use(words: Sequence[history.Said]) -> battery.Use:
-    """A day's words on average, of the newest; a listening heartbeat is not told from another unless it was answered."""
+    """A day's words on average, of the newest. Whether a heartbeat listened is not kept: half of them are taken to."""
     some = words[-USE_WORDS:]
     if len(some) < 2:
         return battery.Use()
@@ -201,7 +201,9 @@ def drop_key_plan(request: Request, session: Operate, id: str) -> Response:
     return RedirectResponse(f"/buttons/{format_id(button.id)}", 303)
 
 
-def _record(conn: sa.Connection, session: Session, action: str, button: Button, now: datetime, **detail: object) -> None:
+def _record(
+    conn: sa.Connection, session: Session, action: str, button: Button, now: datetime, **detail: object
+) -> None:
     actor, subject = f"staff {session.account.name}", f"button {format_id(button.id)}"
     cloud.audit.store.record(conn, actor=actor, action=action, subject=subject, now=now, **detail)
 

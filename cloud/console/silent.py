@@ -57,6 +57,8 @@ def list_silent(
         department=department,
         counts={Verdict.SILENT: silent, Verdict.LATE: late},
         most=MOST_COUNTED,
-        by_department=sorted(((name, count) for name, count in by_department.items() if name), key=lambda one: (-one[1], one[0])),
+        by_department=sorted(
+            ((name, count) for name, count in by_department.items() if name), key=lambda one: (-one[1], one[0])
+        ),
         after=after,
     )

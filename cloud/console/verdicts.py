@@ -1,4 +1,4 @@
-"""How buttons are judged, and the list of those that are not well: what it takes is read across the features' tables."""
+"""How buttons are judged, and the list of those that are not well, read across the features' tables."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from cloud import database
 from cloud.fleet import battery, silence
 from cloud.fleet.model import Button, State, format_id, parse_id
 from cloud.fleet.rhythm import DEFAULT_HOURS, Facts, Judgement, Neighbours, Verdict, judge
-from cloud.fleet.store import OVERDUE_AT, buttons
+from cloud.fleet.store import buttons, overdue_at
 from cloud.frames.patience import loss_of
 from cloud.pickups.store import pickups
 
@@ -100,14 +100,14 @@ def _unused(
     conn: sa.Connection, now: datetime, department: str | None, after: tuple[datetime, int] | None, limit: int
 ) -> Page:
     """Those that are heard and have no order, among the next SCANNED of those that are heard."""
-    query = sa.select(buttons.c.id, OVERDUE_AT.label("overdue_at")).where(
-        buttons.c.state == State.ACTIVE, OVERDUE_AT > now
+    query = sa.select(buttons.c.id, overdue_at.label("overdue_at")).where(
+        buttons.c.state == State.ACTIVE, overdue_at > now
     )
     if department is not None:
         query = query.where(buttons.c.department == department)
     if after is not None:
-        query = query.where(OVERDUE_AT >= after[0], sa.or_(OVERDUE_AT > after[0], buttons.c.id > after[1]))
-    some = query.order_by(OVERDUE_AT, buttons.c.id).limit(SCANNED).subquery()
+        query = query.where(overdue_at >= after[0], sa.or_(overdue_at > after[0], buttons.c.id > after[1]))
+    some = query.order_by(overdue_at, buttons.c.id).limit(SCANNED).subquery()
     no_order = ~sa.exists().where(pickups.c.button_id == some.c.id)
     found = conn.execute(
         sa.select(some.c.id, some.c.overdue_at).where(no_order).order_by(some.c.overdue_at, some.c.id).limit(limit)

@@ -1,4 +1,4 @@
-"""Is it well? A button's page answers in sentences: what was heard, what is usual, what would be called silent and when."""
+"""Is it well? A button's page answers in sentences: what was heard, what is usual, when it would be called silent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ WEEKDAYS = (
 
 @dataclass(frozen=True, slots=True)
 class Wellness:
-    """`answer`, then when it was last heard, then `usual`; `next` is what happens from here on, or why it is not well."""
+    """`answer`, then when it was last heard, then `usual`; `next` is what happens from here on, or what is wrong."""
 
     answer: Said
     usual: tuple[Said, ...]
@@ -47,7 +47,9 @@ def told(
     outlook: Outlook | None,
 ) -> Wellness:
     usual = () if button.last_seen_at is None else (_heartbeat(button, habit), *_presses(habit, last_press))
-    return Wellness(ANSWERS[judgement.verdict], usual, (*judgement.reasons, *_ahead(facts, judgement, stations, outlook)))
+    return Wellness(
+        ANSWERS[judgement.verdict], usual, (*judgement.reasons, *_ahead(facts, judgement, stations, outlook))
+    )
 
 
 def _heartbeat(button: Button, habit: Habit) -> Said:
@@ -97,8 +99,8 @@ def _ahead(facts: Facts, judgement: Judgement, stations: Sequence[str], outlook:
     if named and facts.neighbours is not None and facts.neighbours.are_known:
         said.append(
             N_(
-                "If %(count)s words in a row stay unheard, while its neighbours are heard through %(stations)s, it is called"
-                " silent on %(at)s.",
+                "If %(count)s words in a row stay unheard, while its neighbours are heard through %(stations)s, it is"
+                " called silent on %(at)s.",
                 count=judgement.patience,
                 stations=named,
                 at=judgement.silent_at,

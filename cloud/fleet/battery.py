@@ -1,10 +1,10 @@
 """How long a battery will last, from what a button said of its voltage, with a range that is honest about it.
 
-A voltage says little: a lithium cell stays flat until shortly before its end, the cold lowers it, the wire carries steps
-of 50 mV, and each board's divider and converter are off by some per cent of their own. So nothing is read off a straight
-line. Every pair of (share used when the readings begin, days that a whole battery lasts) is a way the battery may have
-gone; the readings, a median a week, say how likely each is, and what the button's wakes take by docs/power.md says it
-before there are readings. What is told is the median of the days left and the range that holds 95 of 100.
+A voltage says little: a lithium cell stays flat until shortly before its end, the cold lowers it, the wire carries
+steps of 50 mV, and each board's divider and converter are off by some per cent of their own. So nothing is read off a
+straight line. Every pair of (share used when the readings begin, days that a whole battery lasts) is a way the battery
+may have gone; the readings, a median a week, say how likely each is, and what the button's wakes take by docs/power.md
+says it before there are readings. What is told is the median of the days left and the range that holds 95 of 100.
 
 The discharge curves are our reading of the data sheets that docs/power.md names, over the charge that is usable there:
 0 is full, 1 is where the board stops. Offset and cold are weighed out as a Gaussian of known size.
@@ -44,7 +44,9 @@ class Curve:
 
 CURVES = {
     # Energizer L91: 1.8 V fresh, flat at 1.5 to 1.4 V a cell; the module wants 2.7 V.
-    Pack.LITHIUM: Curve(3000 * 0.85, (0, 0.02, 0.08, 0.5, 0.8, 0.93, 1), (3500, 3250, 3080, 2970, 2890, 2810, 2700), 0.8),
+    Pack.LITHIUM: Curve(
+        3000 * 0.85, (0, 0.02, 0.08, 0.5, 0.8, 0.93, 1), (3500, 3250, 3080, 2970, 2890, 2810, 2700), 0.8
+    ),
     # Energizer E91: a slope down to 1.2 V a cell.
     Pack.ALKALINE: Curve(2500 * 0.6, (0, 0.1, 0.5, 1), (4750, 4350, 3950, 3600), 0.1),
     # From 4.2 to 3.4 V.

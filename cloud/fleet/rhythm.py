@@ -20,7 +20,9 @@ from statistics import median
 from cloud.words import N_, Said
 
 DEFAULT_HOURS = 24  # from one `alive` to the next, firmware/lib/domino/board.py
-DRIFT = 1.05  # a period as the board's own clock may have it: its RC oscillator is some per cent off, and warms and cools
+DRIFT = (
+    1.05  # a period as the board's own clock may have it: its RC oscillator is some per cent off, and warms and cools
+)
 BOUND = 1 / 1000  # called silent when chance alone would have it so in fewer cases
 FEWEST, MOST = 2, 10  # words missed before a button is called silent, whatever its link
 USUAL_PATIENCE = 3  # of a link of which nothing is known
@@ -165,13 +167,13 @@ def _cause(facts: Facts) -> Cause:
 
 def _by_chance(facts: Facts, missed: int) -> Said:
     """How surprising the silence is."""
-    odds = round(facts.loss**-missed)
     lost = max(1, round(100 * facts.loss))
     if missed == 1:
         return N_(
             "One word was missed. Its link loses about %(lost)s of 100 messages, so that happens by chance.", lost=lost
         )
-    if missed >= MOST or odds > 1_000_000:
+    power = -missed * math.log10(facts.loss)
+    if power > 6:
         return N_(
             "%(missed)s words in a row were missed, at a link that loses about %(lost)s of 100 messages: that is no"
             " chance.",
@@ -183,7 +185,7 @@ def _by_chance(facts: Facts, missed: int) -> Said:
         " that once in %(odds)s times.",
         missed=missed,
         lost=lost,
-        odds=odds,
+        odds=int(round(10**power, 1 - math.floor(power))),  # two figures are more than is known
     )
 
 

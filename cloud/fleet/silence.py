@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from cloud.database import Instant
 from cloud.fleet.model import State
 from cloud.fleet.rhythm import DEFAULT_HOURS, DRIFT, FEWEST, Neighbours, Verdict, step
-from cloud.fleet.store import OVERDUE_AT, buttons
+from cloud.fleet.store import buttons, overdue_at
 
 SAMPLE = 200  # of a department's buttons, to tell whether neighbours are heard
 NEAR = step(DEFAULT_HOURS)  # within this a well neighbour was heard
@@ -37,20 +37,22 @@ class Quiet:
 
 def _after_missing(words: int | sa.ColumnElement[int]) -> sa.ColumnElement[datetime]:
     """When the button has missed so many words in a row."""
-    hours = sa.cast(sa.func.coalesce(buttons.c.heartbeat_hours, DEFAULT_HOURS), sa.BigInteger)  # else PostgreSQL's 32 bits
+    hours = sa.cast(
+        sa.func.coalesce(buttons.c.heartbeat_hours, DEFAULT_HOURS), sa.BigInteger
+    )  # else PostgreSQL's 32 bits
     heard = sa.type_coerce(buttons.c.last_seen_at, sa.BigInteger)
     return sa.type_coerce(heard + hours * STEP_MS * words, Instant)
 
 
-_SILENT_AT = _after_missing(buttons.c.patience)
+_silent_at = _after_missing(buttons.c.patience)
 
 
 def _overdue(now: datetime, verdict: Verdict | None, department: str | None) -> sa.ColumnElement[bool]:
-    which = [_IS_ACTIVE, OVERDUE_AT <= now]
+    which = [_IS_ACTIVE, overdue_at <= now]
     if verdict is Verdict.SILENT:
-        which.append(_SILENT_AT <= now)
+        which.append(_silent_at <= now)
     if verdict is Verdict.LATE:
-        which.append(_SILENT_AT > now)
+        which.append(_silent_at > now)
     if department is not None:
         which.append(buttons.c.department == department)
     return sa.and_(*which)
@@ -69,11 +71,11 @@ def quiet(
 
     `after` is (overdue_at, id) of the last one of the page before.
     """
-    query = sa.select(buttons.c.id, OVERDUE_AT.label("overdue_at"), _SILENT_AT.label("silent_at"))
+    query = sa.select(buttons.c.id, overdue_at.label("overdue_at"), _silent_at.label("silent_at"))
     query = query.where(_overdue(now, verdict, department))
     if after is not None:
-        query = query.where(OVERDUE_AT >= after[0], sa.or_(OVERDUE_AT > after[0], buttons.c.id > after[1]))
-    rows = conn.execute(query.order_by(OVERDUE_AT, buttons.c.id).limit(limit))
+        query = query.where(overdue_at >= after[0], sa.or_(overdue_at > after[0], buttons.c.id > after[1]))
+    rows = conn.execute(query.order_by(overdue_at, buttons.c.id).limit(limit))
     return [Quiet(row.id, row.overdue_at, row.silent_at) for row in rows]
 
 
@@ -103,7 +105,7 @@ def never_heard(
     conn: sa.Connection, *, department: str | None = None, after: int | None = None, limit: int = 50
 ) -> list[int]:
     """Ids of active buttons of which no word was ever accepted, in their order, above `after`."""
-    query = sa.select(buttons.c.id).where(_IS_ACTIVE, OVERDUE_AT.is_(None))
+    query = sa.select(buttons.c.id).where(_IS_ACTIVE, overdue_at.is_(None))
     if department is not None:
         query = query.where(buttons.c.department == department)
     if after is not None:
@@ -136,8 +138,8 @@ def neighbours(conn: sa.Connection, departments: Collection[str | None], now: da
 def unweighed(conn: sa.Connection, now: datetime, limit: int) -> list[int]:
     """Buttons that have missed as many words as could make one silent, and were not weighed since their last word."""
     not_since = sa.or_(buttons.c.weighed_at.is_(None), buttons.c.weighed_at < buttons.c.last_seen_at)
-    query = sa.select(buttons.c.id).where(_IS_ACTIVE, OVERDUE_AT <= now, _after_missing(FEWEST) <= now, not_since)
-    return list(conn.scalars(query.order_by(OVERDUE_AT, buttons.c.id).limit(limit)))
+    query = sa.select(buttons.c.id).where(_IS_ACTIVE, overdue_at <= now, _after_missing(FEWEST) <= now, not_since)
+    return list(conn.scalars(query.order_by(overdue_at, buttons.c.id).limit(limit)))
 
 
 def note_patience(conn: sa.Connection, patience: Mapping[int, int], now: datetime) -> None:

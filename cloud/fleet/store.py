@@ -61,8 +61,13 @@ buttons = sa.Table(
 
 # By when the next word is overdue: the quiet ones, longest first, and no others. The board's clock drifts by 5 % at
 # most (fleet.rhythm), so a period is 63 minutes for each of its hours. As text: no parameter may stand in an index.
-OVERDUE_AT = sa.literal_column("last_seen_at + coalesce(heartbeat_hours, 24) * 3780000", Instant)
-sa.Index("ix_buttons_overdue", buttons.c.state, sa.text("(last_seen_at + coalesce(heartbeat_hours, 24) * 3780000)"), buttons.c.id)
+overdue_at = sa.literal_column("last_seen_at + coalesce(heartbeat_hours, 24) * 3780000", Instant)
+sa.Index(
+    "ix_buttons_overdue",
+    buttons.c.state,
+    sa.text("(last_seen_at + coalesce(heartbeat_hours, 24) * 3780000)"),
+    buttons.c.id,
+)
 _FLASHED = sa.text("firmware_at IS NOT NULL")
 sa.Index("ix_buttons_firmware_at", buttons.c.firmware_at, sqlite_where=_FLASHED, postgresql_where=_FLASHED)
 

@@ -40,9 +40,17 @@ def words(conn: sa.Connection, button_id: int, limit: int = WORDS) -> list[Said]
     of = uplinks.c
     query = (
         sa.select(
-            of.received_at, of.heard_at, of.kind, of.key_generation, of.counter, of.battery_mv, of.temperature_c,
-            of.reset_cause, of.pickup_id, of.downlink.is_not(None).label("answered"),
-        )  # fmt: skip
+            of.received_at,
+            of.heard_at,
+            of.kind,
+            of.key_generation,
+            of.counter,
+            of.battery_mv,
+            of.temperature_c,
+            of.reset_cause,
+            of.pickup_id,
+            of.downlink.is_not(None).label("answered"),
+        )
         .where(of.button_id == button_id)
         .order_by(of.key_generation.desc(), of.counter.desc())
         .limit(limit)
@@ -65,7 +73,7 @@ def words(conn: sa.Connection, button_id: int, limit: int = WORDS) -> list[Said]
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """Counters that no accepted word had, from `since` on. `shown` are the newest; `cuts`: the power was cut so often."""
+    """Counters that no accepted word had, from `since` on. `shown` are the newest; `cuts`: how often power was cut."""
 
     count: int = 0
     shown: tuple[int, ...] = ()
@@ -124,9 +132,7 @@ def link_days(conn: sa.Connection, button_id: int, zone: tzinfo, limit: int = LI
         best = days.get(on)
         if best is None or copies[0].rssi > best.rssi:
             lqi = (row.lqi or "").lower()
-            days[on] = LinkDay(
-                on, copies[0].rssi, len(copies), lqi if lqi in LQI else None, copies[0].station
-            )
+            days[on] = LinkDay(on, copies[0].rssi, len(copies), lqi if lqi in LQI else None, copies[0].station)
     return [days[on] for on in sorted(days)]
 
 

@@ -1,11 +1,10 @@
 """A button's page and the list of silent ones in Chromium: what an operator reads, writes and opens there."""
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser
 
 import cloud.accounts.store
 import cloud.fleet.store as fleet
@@ -13,6 +12,7 @@ import cloud.pickups.store
 from cloud import database
 from cloud.accounts.model import Role
 from cloud.fleet.store import buttons
+from cloud.frames.patience import weigh
 from tests.browser.desk import PICTURES, Desk, faults
 from tests.cloud.console.lives import Life
 from tests.cloud.console.service import BUTTON, NO_PASSWORD, Service, serving
@@ -46,6 +46,7 @@ def fill(service: Service) -> None:
         order = cloud.pickups.store.latest_of_button(conn, BUTTON)
         assert order is not None
         cloud.pickups.store.confirm(conn, order.id, ADDRESS, "customer claire@example.org", now)
+    weigh(service.engine, now)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

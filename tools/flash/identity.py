@@ -201,9 +201,7 @@ class Registry:
 
     def note_board(self, *, firmware: str, heartbeat_hours: int) -> None:
         with self._engine.begin() as conn:
-            fleet.note_board(
-                conn, self._id, firmware=firmware, heartbeat_hours=heartbeat_hours, now=database.now()
-            )
+            fleet.note_board(conn, self._id, firmware=firmware, heartbeat_hours=heartbeat_hours, now=database.now())
 
     def _find(self) -> Button | None:
         with database.reading(self._engine) as conn:

@@ -47,9 +47,7 @@ class Life:
                 if back > press_every:
                     self.say("cancel", at + timedelta(hours=20), fallen, cold, chance)
 
-    def say(
-        self, kind: str, at: datetime, mv: int, celsius: int, chance: random.Random, *, lost: bool = False
-    ) -> None:
+    def say(self, kind: str, at: datetime, mv: int, celsius: int, chance: random.Random, *, lost: bool = False) -> None:
         self.counter += 1
         if lost or at > self.until:
             return
@@ -58,7 +56,9 @@ class Life:
         data = seal(device=self.device, key=key, counter=self.counter, **said)
         rssi = chance.gauss(-121, 4)
         heard = [{"bsId": "1F08", "rssi": rssi, "nbRep": 3}]
-        heard += [{"bsId": f"1F{n:02X}", "rssi": rssi - 3 * (n - 15), "nbRep": 2} for n in (17, 18) if chance.random() < 0.6]
+        heard += [
+            {"bsId": f"1F{n:02X}", "rssi": rssi - 3 * (n - 15), "nbRep": 2} for n in (17, 18) if chance.random() < 0.6
+        ]
         quality = "good" if rssi > -122 else "average" if rssi > -135 else "limit"
         message = {
             "device": f"{self.device:08X}", "time": int(at.timestamp()), "data": data.hex(), "lqi": quality,
