@@ -54,10 +54,14 @@ class Scales:
     def run(self) -> None:
         while not self._stopping.is_set():
             try:
-                while weigh(self._engine, database.now()) == AT_ONCE and not self._stopping.is_set():
-                    pass
+                self.tend()
             except DBAPIError as error:
                 log.warning("quiet buttons are not weighed now; tried again soon", error=database.why(error))
             except Exception:
                 log.exception("weighing quiet buttons met a bug")
             self._stopping.wait(LOOK_S)
+
+    def tend(self) -> None:
+        """One round: whoever is due."""
+        while weigh(self._engine, database.now()) == AT_ONCE and not self._stopping.is_set():
+            pass

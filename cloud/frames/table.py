@@ -24,17 +24,17 @@ HEAD = (
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def lines(engine: sa.Engine, device: int) -> Iterator[str]:
+def lines(engine: sa.Engine, device: int, at_once: int = AT_ONCE) -> Iterator[str]:
     """The head, then some lines at a time, each read at one moment."""
     yield _written([HEAD])
     before: int | None = None
     while True:
         with reading(engine) as conn:
-            found = newest(conn, limit=AT_ONCE, before=before, device=device)
+            found = newest(conn, limit=at_once, before=before, device=device)
         if found:
             yield _written([_row(frame) for frame in found])
             before = found[-1].id
-        if len(found) < AT_ONCE:
+        if len(found) < at_once:
             return
 
 
