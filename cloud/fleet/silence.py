@@ -97,8 +97,10 @@ def silent_by_department(conn: sa.Connection, now: datetime) -> dict[str | None,
 
     It reads those that are overdue, by index, whatever the size of the fleet.
     """
-    query = sa.select(buttons.c.department, sa.func.count()).where(_overdue(now, Verdict.SILENT, None))
-    return {row[0]: row[1] for row in conn.execute(query.group_by(buttons.c.department))}
+    # Grouped by the bare column, SQLite would walk the whole fleet in the order of its departments.
+    named = sa.func.coalesce(buttons.c.department, "")
+    query = sa.select(named, sa.func.count()).where(_overdue(now, Verdict.SILENT, None)).group_by(named)
+    return {row[0] or None: row[1] for row in conn.execute(query)}
 
 
 def never_heard(

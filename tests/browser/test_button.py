@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 import cloud.accounts.store
 import cloud.fleet.store as fleet
@@ -73,3 +73,41 @@ def test_the_pages_look_and_read_well_in_both_themes_on_desk_and_phone_in_both_l
                     page.close()
             desk.context.close()
             assert desk.complaints == []
+
+
+def test_a_note_is_written_and_taken_away_and_a_key_planned(desk: Desk, service: Service):
+    service.press()
+    page = desk.open("/buttons/00D1F3A7")
+
+    page.get_by_text("Add a note").click()
+    page.get_by_label("What the next colleague should know").fill("Mind the dog.")
+    page.get_by_role("button", name="Keep the note").click()
+    expect(page.get_by_text("Mind the dog.")).to_be_visible()
+    page.get_by_text("Take away", exact=True).click()
+    page.get_by_role("button", name="Take the note away").click()
+    expect(page.get_by_text("No notes yet.")).to_be_visible()
+
+    page.get_by_role("button", name="Plan a new key").click()
+    expect(page.get_by_text("new key planned")).to_be_visible()
+    page.get_by_role("button", name="Drop the plan").click()
+    expect(page.get_by_text("new key planned")).to_have_count(0)
+
+
+def test_the_frames_are_downloaded(desk: Desk, service: Service):
+    service.press()
+    page = desk.open("/buttons/00D1F3A7")
+    with page.expect_download() as waited:
+        page.get_by_role("link", name="Export frames").click()
+    assert waited.value.suggested_filename == "frames-00D1F3A7.csv"
+    assert len(waited.value.path().read_text().splitlines()) == 2
+
+
+def test_the_bar_leads_to_the_silent_ones_and_they_to_their_pages(desk: Desk, service: Service):
+    service.press(kind="alive")
+    with service.engine.begin() as conn:
+        conn.execute(sa.update(buttons).values(last_seen_at=database.now() - timedelta(days=9)))
+    page = desk.open("/")
+    expect(page.locator("#badge-silent")).to_have_text("1")
+    page.get_by_role("link", name="Silent").click()
+    page.get_by_role("link", name="00D1F3A7").click()
+    expect(page.get_by_text("It was last heard 9 days ago")).to_be_visible()

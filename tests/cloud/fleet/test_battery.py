@@ -81,7 +81,7 @@ def test_whatever_was_read_the_range_holds_the_figure_and_the_path_falls(told):
 @given(readings, st.randoms())
 @settings(max_examples=30)
 def test_the_order_of_the_readings_says_nothing(told, chance):
-    mixed = list(dict((one.at, one) for one in told).values())
+    mixed = list({one.at: one for one in told}.values())
     shuffled = chance.sample(mixed, len(mixed))
     assert outlook(mixed, Use(), NOW) == outlook(shuffled, Use(), NOW)
 

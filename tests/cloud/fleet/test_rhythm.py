@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -158,7 +159,7 @@ def test_the_strip_holds_for_any_past(told, hours):
     words = [Word(NOW - span, kind) for span, kind in told]
     days = strip(words, [(NOW - 400 * DAY, hours)], NOW, UTC)
     assert len(days) == 42
-    assert all(other.date - one.date == DAY for one, other in zip(days, days[1:], strict=False))
+    assert all(other.date - one.date == DAY for one, other in pairwise(days))
     assert sum(day.due for day in days) <= 1
     assert not any(day.missed and day.heartbeats for day in days)
     assert sum(day.presses for day in days) <= sum(word.kind == "pickup" for word in words)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import cloud.accounts.store
 import cloud.audit.store
 import cloud.fleet.store as fleet
-import cloud.tables  # noqa: F401  fills the metadata
+import cloud.tables
 from cloud import database
 from cloud.accounts.model import Account, Forbidden, Role
 from cloud.accounts.passwords import Hash
