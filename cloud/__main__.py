@@ -36,6 +36,7 @@ from cloud.accounts.model import Role
 from cloud.frames import store as frames
 from cloud.frames.keeper import LogKeeper
 from cloud.frames.metrics import Links
+from cloud.frames.patience import Scales
 from cloud.health import Check, Health, WriteProbe
 from cloud.ingest.callbacks import PATH, Callbacks
 from cloud.ingest.inlet import Inlet, is_shared, open_inlet, speaks_mqtt, without_password
@@ -124,6 +125,7 @@ def run(
         keeper,
         Ear(opened.engine, committed),
         LogKeeper(opened.engine, settings.frames_kept_days),
+        Scales(opened.engine),
         *probes,
         *health.parts,
     )
@@ -167,6 +169,7 @@ def run_web(settings: Settings, announce: Announce) -> None:
         keeper,
         Ear(opened.engine, heard),
         LogKeeper(opened.engine, settings.frames_kept_days),
+        Scales(opened.engine),
         *health.parts,
     )
     with _running(opened, parts) as runs:

@@ -6,14 +6,14 @@ Staff's texts stand in their templates in English, and in French in the catalogu
 """
 
 import io
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import jinja2
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime, format_time
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
@@ -137,9 +137,21 @@ class Words:
         """What was marked by `N_`, or a plain English text that stands in a catalogue."""
         if isinstance(said, str):
             return said and self.messages.ugettext(said)  # an empty key is the catalogue's own head
-        values = {name: self.say(value) if isinstance(value, Said) else value for name, value in said.values.items()}
+        values = {name: self._value(value) for name, value in said.values.items()}
         text = self.messages.ugettext(said.text)
         return text % values if values else text
+
+    def _value(self, value: object) -> object:
+        """What stands in a text: times and fractions as the language writes them."""
+        if isinstance(value, Said):
+            return self.say(value)
+        if isinstance(value, datetime):
+            return self._format(value, _INSTANT)
+        if isinstance(value, timedelta):
+            return self._span(value)
+        if isinstance(value, time):
+            return format_time(value, _CLOCK[self.lang], locale=self.lang).replace(" h ", f"{NBSP}h{NBSP}")
+        return self.number(value, 2).removesuffix("0") if isinstance(value, float) else value
 
     def number(self, value: float, digits: int = 0) -> str:
         """Thousands apart by a no-break space in both languages, as the look has it."""
@@ -163,13 +175,25 @@ class Words:
         """``Fri 20 Nov, 09:42``, in Paris."""
         return self._time(moment, self._format(moment, _INSTANT))
 
-    def weekday(self, moment: datetime) -> str:
+    def short_day(self, moment: datetime) -> str:
         """The day, where a page says it once: ``Wed 18``, ``mer. 18``."""
         return format_datetime(moment, "EEE d", tzinfo=PARIS, locale=self.lang)
 
     def clock(self, moment: datetime) -> str:
         """The time of the day in Paris: ``09:42``, ``9 h 42``."""
         return self._format(moment, _CLOCK)
+
+    def day(self, moment: date) -> str:
+        """``12 Oct``, ``12 oct.``."""
+        return format_date(moment, "d MMM", locale=self.lang)
+
+    def month(self, moment: date) -> str:
+        """``Oct 26``, ``oct. 26``."""
+        return format_date(moment, "MMM yy", locale=self.lang)
+
+    def weekday(self, moment: date) -> str:
+        """``Fri 20 Nov``, ``ven. 20 nov.``."""
+        return format_date(moment, "EEE d MMM", locale=self.lang)
 
     def _span(self, span: timedelta) -> str:
         seconds = max(0, int(span.total_seconds()))
@@ -191,7 +215,7 @@ class Words:
 
 
 def _environment(lang: str) -> jinja2.Environment:
-    words = Words(lang)
+    words = _words[lang]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -209,10 +233,19 @@ def _environment(lang: str) -> jinja2.Environment:
         ago=words.ago,
         instant=words.instant,
         clock=words.clock,
+        day=words.day,
+        month=words.month,
+        short_day=words.short_day,
         weekday=words.weekday,
         say=words.say,
     )
     return environment
 
 
+def say(said: Said | str, lang: str = STAFF) -> str:
+    """In plain text, for an answer that is no page."""
+    return _words[lang].say(said)
+
+
+_words = {lang: Words(lang) for lang in LANGUAGES}
 _environments = {lang: _environment(lang) for lang in LANGUAGES}

@@ -4,6 +4,7 @@ import cloud.accounts.store
 import cloud.appeals.store
 import cloud.audit.store
 import cloud.downlinks.store
+import cloud.fleet.notes
 import cloud.fleet.store
 import cloud.frames.keeping
 import cloud.frames.store

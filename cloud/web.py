@@ -26,6 +26,7 @@ import cloud.console.pages
 import cloud.downlinks.model
 import cloud.downlinks.pages
 import cloud.fleet.model
+import cloud.fleet.notes
 import cloud.fleet.pages
 import cloud.pickups.model
 import cloud.pickups.pages
@@ -74,6 +75,8 @@ STATUS: dict[type[Exception], int] = {
     cloud.downlinks.model.WrongState: 409,
     cloud.downlinks.model.Faulty: 422,
     cloud.fleet.model.Exists: 409,
+    cloud.fleet.notes.Faulty: 422,
+    cloud.fleet.notes.NotFound: 404,
     cloud.fleet.model.KeysUsedUp: 409,
     cloud.fleet.model.WrongState: 409,
     cloud.appeals.model.NotFound: 404,

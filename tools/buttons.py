@@ -17,7 +17,7 @@ from cloud.fleet.model import Button, Exists, KeysUsedUp, WrongState, check_why,
 from cloud.ingest.keys import FIRST
 from cloud.settings import Settings
 from simulator.board.vm import Board, Line
-from tools import downlinks
+from tools import downlinks, silent
 from tools.flash.identity import export_slip
 from tools.running import find_running
 from tools.stamp_redeem import actor
@@ -133,6 +133,9 @@ def _fields(button: Button) -> dict[str, object]:
         "revoked_at": button.revoked_at.isoformat() if button.revoked_at else None,
         "revoked_by": button.revoked_by,
         "revoked_why": button.revoked_why,
+        "heartbeat_hours": button.heartbeat_hours,
+        "firmware": button.firmware,
+        "rekey_planned_at": button.rekey_planned_at.isoformat() if button.rekey_planned_at else None,
     }
 
 
@@ -187,6 +190,7 @@ def found(device: Id, data_dir: DataDir = None, database_url: DatabaseUrl = None
     console.print(f"[dim]it has to be given that key: domino flash --button {name} --reprovision[/]")
 
 
+app.command("silent")(silent.command)
 app.command("configure")(downlinks.configure)
 app.command("downlinks")(downlinks.command)
 

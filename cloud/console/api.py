@@ -19,13 +19,15 @@ import cloud.frames.store
 import cloud.pickups.store
 import cloud.stamps.api
 import cloud.stamps.store
-from cloud import database
+from cloud import database, pages
 from cloud.accounts.guard import bearer
 from cloud.accounts.model import Right, Token
+from cloud.console import verdicts
 from cloud.console.store import MAX_ID
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import State as ButtonState
 from cloud.fleet.model import check_place, check_why, format_id, parse_id
+from cloud.fleet.rhythm import Cause, Verdict
 from cloud.frames.model import Result
 from cloud.pickups.model import MAX_STOPS, MAX_TEXT, MAX_WEIGHT_G, Detail, Event, Handover, Reason
 from cloud.pickups.model import State as PickupState
@@ -98,6 +100,9 @@ class ButtonAnswer(Answer):
     revoked_at: datetime | None
     revoked_by: str | None
     revoked_why: str | None
+    heartbeat_hours: int | None = Field(description="As flashed or proven; null: 24, as from the factory")
+    firmware: str | None = Field(description="That flashing noted; null: none was", examples=["0.1.0+3f9a2b1c"])
+    rekey_planned_at: datetime | None = Field(description="A new key is to be given to it")
 
 
 class LinkAnswer(Answer):
@@ -114,6 +119,21 @@ class Revocation(BaseModel):
 
 class Buttons(BaseModel):
     buttons: list[ButtonAnswer]
+
+
+class JudgedButton(BaseModel):
+    button: ButtonAnswer
+    verdict: Verdict
+    cause: Cause | None = Field(description="What a silence looks like; nobody has been there to see")
+    missed: int = Field(description="Words in a row, at least")
+    overdue_at: datetime | None = Field(description="When the first of them was due")
+    silent_at: datetime | None = Field(description="From when on chance does not explain it")
+    reasons: list[str] = Field(description="In English, one sentence each")
+
+
+class SilentButtons(BaseModel):
+    buttons: list[JudgedButton]
+    next: str | None = Field(description="For `after`; null at the end. A page may be short, or empty, before it")
 
 
 class NewButton(BaseModel):
@@ -288,6 +308,41 @@ def list_buttons(
     with _reading(request) as conn:
         found = cloud.fleet.store.newest(conn, limit, offset)
     return Buttons(buttons=[ButtonAnswer.model_validate(one) for one in found])
+
+
+@router.get("/buttons/silent", tags=["buttons"])
+def list_silent(
+    request: Request,
+    token: See,
+    verdict: Annotated[
+        Verdict, Query(description="silent, late, never heard, or unused: heard, and never pressed")
+    ] = Verdict.SILENT,
+    department: Annotated[str | None, Query(pattern="^([0-9]{2,3}|2[ABab])$", examples=["35"])] = None,
+    after: Annotated[str | None, Query(max_length=32, description="`next` of the page before")] = None,
+    limit: Limit = 50,
+) -> SilentButtons:
+    """Buttons that are not well, overdue for longest first, each with the reasoning."""
+    now = database.now()
+    with _reading(request) as conn:
+        try:
+            page = verdicts.listed(
+                conn, now, verdict=verdict, department=department and department.upper(), after=after, limit=limit
+            )
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+    return SilentButtons(buttons=[_judged(row) for row in page.rows], next=page.after)
+
+
+def _judged(row: verdicts.Judged) -> JudgedButton:
+    return JudgedButton(
+        button=ButtonAnswer.model_validate(row.button),
+        verdict=row.judgement.verdict,
+        cause=row.judgement.cause,
+        missed=row.judgement.missed,
+        overdue_at=row.judgement.due_at,
+        silent_at=row.judgement.silent_at,
+        reasons=[pages.say(said) for said in row.judgement.reasons],
+    )
 
 
 @router.get("/buttons/{id}", tags=["buttons"], responses=NOT_FOUND)

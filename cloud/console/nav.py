@@ -1,6 +1,6 @@
 """What the bar counts: how many wait behind some of its ways, told to every open page once a minute."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Request
@@ -13,7 +13,7 @@ from cloud.console.desk import See
 router = APIRouter()
 
 # By the path that a badge stands at, without its slash.
-BADGES: Mapping[str, Callable[[sa.Connection], int]] = {}
+BADGES: dict[str, Callable[[sa.Connection], int]] = {}
 
 
 @router.get("/badges")

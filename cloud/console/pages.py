@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from cloud.console import bundle, buttons, decode, documents, frames, nav, orders, overview, search, stream
+from cloud.console import bundle, buttons, decode, documents, frames, nav, orders, overview, search, silent, stream
 
 router = APIRouter()
-for part in (nav, overview, stream, orders, buttons, frames, decode, documents, bundle, search):
+for part in (nav, overview, stream, orders, silent, buttons, frames, decode, documents, bundle, search):
     router.include_router(part.router)

@@ -23,7 +23,7 @@ from cloud.downlinks.model import (
     check_reason,
 )
 from cloud.fleet.model import format_id
-from cloud.fleet.store import buttons
+from cloud.fleet.store import buttons, note_heartbeats
 from cloud.frames.store import uplinks
 
 # As text: with parameters a database does not recognise an index's condition.
@@ -141,15 +141,18 @@ def due(conn: sa.Connection, alives: Sequence[Alive], now: datetime) -> list[tup
     ids = {alive.button_id for alive in alives}
     pending = _read(conn, _among(conn, ids), downlinks.c.proven_at.is_(None), lock=True)
     proofs: dict[int, datetime] = {}
+    periods: dict[int, int] = {}
     ready: list[tuple[Alive, Configuration]] = []
     for one in pending:
         own = [alive for alive in alives if alive.button_id == one.button_id]
         proof = next((alive for alive in own if one.is_proven_by(alive)), None)
         if proof is not None:
             proofs[one.id] = proof.heard_at
+            periods[one.button_id] = one.hours
         elif one.state in OPEN and (listening := [alive for alive in own if one.may_answer(alive, now)]):
             ready.append((listening[-1], one))
     _prove(conn, proofs, now)
+    note_heartbeats(conn, periods)
     return ready
 
 

@@ -60,6 +60,17 @@ class Button:
     revoked_at: datetime | None = None
     revoked_by: str | None = None
     revoked_why: str | None = None
+    heartbeat_hours: int | None = None  # as it was flashed or has proven; None: 24, which it has from the factory
+    firmware: str | None = None  # that `domino flash` put on its board, at `firmware_at`; the wire tells none
+    firmware_at: datetime | None = None
+    rekey_planned_at: datetime | None = None
+    rekey_planned_by: str | None = None
+
+    @property
+    def may_be_rekeyed(self) -> bool:
+        """Whether a new key can be planned: it has one that was given away, and one is left."""
+        was_given = self.key_board is not None or self.last_counter > 0
+        return self.state is State.ACTIVE and was_given and self.key_generation < LAST_GENERATION
 
 
 def format_id(device: int) -> str:

@@ -1,6 +1,6 @@
 """The buttons in SQL."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -48,7 +48,30 @@ buttons = sa.Table(
     sa.Column("revoked_at", Instant),
     sa.Column("revoked_by", sa.Text),
     sa.Column("revoked_why", sa.Text),
+    sa.Column("heartbeat_hours", sa.Integer),  # from one `alive` to the next, as flashed or proven; none: 24
+    # How many words in a row it may miss before it is called silent: fleet.rhythm, weighed by what its link loses
+    # once it is quiet. `weighed_at` before `last_seen_at`: not since.
+    sa.Column("patience", sa.Integer, nullable=False, server_default="3"),
+    sa.Column("weighed_at", Instant),
+    sa.Column("firmware", sa.Text),  # that flashing put on its board
+    sa.Column("firmware_at", Instant),
+    sa.Column("rekey_planned_at", Instant),  # a new key is to be given to it
+    sa.Column("rekey_planned_by", sa.Text),
 )
+
+# By when the next word is overdue: the quiet ones, longest first, and no others. The board's clock drifts by 5 % at
+# most (fleet.rhythm), so a period is 63 minutes for each of its hours. As text: no parameter may stand in an index.
+overdue_at = sa.literal_column("last_seen_at + coalesce(heartbeat_hours, 24) * 3780000", Instant)
+sa.Index(
+    "ix_buttons_overdue",
+    buttons.c.state,
+    sa.text("(last_seen_at + coalesce(heartbeat_hours, 24) * 3780000)"),
+    buttons.c.id,
+)
+_FLASHED = sa.text("firmware_at IS NOT NULL")
+sa.Index("ix_buttons_firmware_at", buttons.c.firmware_at, sqlite_where=_FLASHED, postgresql_where=_FLASHED)
+
+_NOTHING_PLANNED = {"rekey_planned_at": None, "rekey_planned_by": None}
 
 
 def add(
@@ -95,6 +118,11 @@ def _found(conn: sa.Connection, id: int) -> Button:
 def find(conn: sa.Connection, id: int) -> Button | None:
     row = conn.execute(sa.select(buttons).where(buttons.c.id == id)).first()
     return None if row is None else _button(row)
+
+
+def find_many(conn: sa.Connection, ids: Collection[int]) -> dict[int, Button]:
+    """Those of `ids`, a page of a list, that the fleet has."""
+    return {row.id: _button(row) for row in conn.execute(sa.select(buttons).where(buttons.c.id.in_(ids)))}
 
 
 def newest(conn: sa.Connection, limit: int, offset: int = 0) -> list[Button]:
@@ -145,7 +173,7 @@ def restore(conn: sa.Connection, id: int, *, key_master: int) -> Button:
     """
     is_revoked = (buttons.c.id == id, buttons.c.state == State.REVOKED)
     fresh = {"last_counter": 0, "key_board": None, "key_ticket": None, "key_master": key_master}
-    forgotten = {"revoked_why": None, "revoked_by": None, "revoked_at": None}
+    forgotten = {"revoked_why": None, "revoked_by": None, "revoked_at": None} | _NOTHING_PLANNED
     restored = conn.execute(
         sa.update(buttons)
         .where(*is_revoked, buttons.c.key_generation < LAST_GENERATION)
@@ -191,6 +219,7 @@ def issue_key(
     if generation > LAST_GENERATION:
         raise KeysUsedUp(f"button {format_id(button.id)} has had all of its {LAST_GENERATION + 1} keys")
     given = {"key_board": board, "key_ticket": ticket, "key_generation": generation, "key_master": key_master}
+    given |= _NOTHING_PLANNED
     if generation != button.key_generation:
         given["last_counter"] = 0
     if not conn.execute(_as_read(button).values(**given)).rowcount:
@@ -201,6 +230,53 @@ def issue_key(
 def note_arrival(conn: sa.Connection, button: Button, board: str) -> bool:
     """Note that this board has the key, its ticket being used; False where `button` is no more as it was read."""
     return conn.execute(_as_read(button).values(key_board=board, key_ticket=None)).rowcount == 1
+
+
+def note_board(conn: sa.Connection, id: int, *, firmware: str, heartbeat_hours: int, now: datetime) -> None:
+    """What flashing has put on the button's board."""
+    told = {"firmware": firmware, "firmware_at": now, "heartbeat_hours": heartbeat_hours}
+    conn.execute(sa.update(buttons).where(buttons.c.id == id).values(**told))
+
+
+def note_heartbeats(conn: sa.Connection, hours: Mapping[int, int]) -> None:
+    """The periods that buttons have proven, by their ids."""
+    for id, period in hours.items():
+        conn.execute(sa.update(buttons).where(buttons.c.id == id).values(heartbeat_hours=period))
+
+
+def newest_firmware(conn: sa.Connection) -> tuple[str, datetime] | None:
+    """What a board of the fleet was flashed with last, and when: the newest that anybody here has."""
+    query = sa.select(buttons.c.firmware, buttons.c.firmware_at).where(buttons.c.firmware_at.is_not(None))
+    row = conn.execute(query.order_by(buttons.c.firmware_at.desc()).limit(1)).first()
+    return None if row is None else (row.firmware, row.firmware_at)
+
+
+def plan_key(conn: sa.Connection, id: int, *, by: str, now: datetime) -> Button:
+    """Mark the button as one to be given a new key; the first plan stays. `issue_key` and `restore` take it off.
+
+    Raises `WrongState` for one that is not in the fleet, is revoked or never had a key given away, `KeysUsedUp` after
+    the last generation.
+    """
+    button = find(conn, id)
+    if button is None:
+        raise WrongState(f"button {format_id(id)} is not in the fleet")
+    if button.key_generation >= LAST_GENERATION:
+        raise KeysUsedUp(f"button {format_id(id)} has had all of its {LAST_GENERATION + 1} keys")
+    if not button.may_be_rekeyed:
+        said = "is revoked" if button.state is State.REVOKED else "has a key that never left the cloud"
+        raise WrongState(f"button {format_id(id)} {said}: there is nothing to plan")
+    conn.execute(
+        sa.update(buttons)
+        .where(buttons.c.id == id, buttons.c.state == State.ACTIVE, buttons.c.rekey_planned_at.is_(None))
+        .values(rekey_planned_at=now, rekey_planned_by=by)
+    )
+    return _found(conn, id)
+
+
+def drop_key_plan(conn: sa.Connection, id: int) -> bool:
+    """Take the mark off; False where there is none."""
+    planned = sa.update(buttons).where(buttons.c.id == id, buttons.c.rekey_planned_at.is_not(None))
+    return conn.execute(planned.values(**_NOTHING_PLANNED)).rowcount == 1
 
 
 def follow(conn: sa.Connection, id: int, *, generation: int, last_counter: int, now: datetime) -> None:
@@ -313,4 +389,9 @@ def _button(row: sa.Row[Any]) -> Button:
         revoked_at=row.revoked_at,
         revoked_by=row.revoked_by,
         revoked_why=row.revoked_why,
+        heartbeat_hours=row.heartbeat_hours,
+        firmware=row.firmware,
+        firmware_at=row.firmware_at,
+        rekey_planned_at=row.rekey_planned_at,
+        rekey_planned_by=row.rekey_planned_by,
     )

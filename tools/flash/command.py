@@ -126,6 +126,8 @@ def flash(
     code = None
     if passed:  # else it waits at its prompt for the next try
         code = order.giver.conclude(found.board, new_code=order.new_code) if order.giver else None
+        if order.giver:
+            order.giver.note_board(firmware=built.name, heartbeat_hours=told["heartbeat_hours"])
         with contextlib.suppress(cable.Gone):  # all is done, and a code is there to be shown
             board.restart()
     return Done(told, code)

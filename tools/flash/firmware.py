@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -41,6 +42,11 @@ class Firmware:
         """One for all of it: SHA-256 of the lines `hash path`, sorted by path."""
         lines = "".join(f"{digest} {path}\n" for path, digest in sorted(self.hashes.items()))
         return hashlib.sha256(lines.encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """The release that its sources are of, and the head of `hash`: two builds of one release may differ."""
+        return f"{version('domino')}+{self.hash[:8]}"
 
 
 @cache

@@ -136,6 +136,10 @@ class Giver(Protocol):
         means one for a key that has just arrived."""
         ...
 
+    def note_board(self, *, firmware: str, heartbeat_hours: int) -> None:
+        """What else the board has now, for the button's page."""
+        ...
+
 
 class Registry:
     """The cloud's own: its database and master key. `is_new`: the button joins the fleet when its board is ready."""
@@ -194,6 +198,10 @@ class Registry:
             code = new_claim_code()
             wants_code = button.key_ticket is not None if new_code is None else new_code
             return code if wants_code and fleet.renew_claim_code(conn, button.id, code) else None
+
+    def note_board(self, *, firmware: str, heartbeat_hours: int) -> None:
+        with self._engine.begin() as conn:
+            fleet.note_board(conn, self._id, firmware=firmware, heartbeat_hours=heartbeat_hours, now=database.now())
 
     def _find(self) -> Button | None:
         with database.reading(self._engine) as conn:
@@ -285,6 +293,9 @@ class Slip:
             given = dict.fromkeys(SECRET) | {"key_fingerprint": self.wanted().fingerprint}
             self._write({"board": board, "ticket": None, **given})
         return self._told.get("claim_code")
+
+    def note_board(self, *, firmware: str, heartbeat_hours: int) -> None:
+        """Nothing: the fleet is elsewhere."""
 
     def _read(self) -> dict[str, Any]:
         try:

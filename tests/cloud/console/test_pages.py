@@ -212,7 +212,7 @@ def test_a_trace_id_leads_from_a_log_to_the_order_and_to_each_copy_of_its_messag
 def test_a_button_is_configured_and_the_order_taken_back_on_its_page(service: Service):
     browser = service.browser()
     page = browser.get("/buttons/00D1F3A7").text
-    assert "None. The answer to a press" in page
+    assert "Nothing waits." in page
 
     form = {"csrf": csrf(page), "hours": "48", "reason": "battery <low>"}
     done = browser.post("/buttons/d1f3a7/downlinks", data=form)
@@ -237,9 +237,9 @@ def test_a_buttons_page_tells_its_answers_its_budget_and_its_link(service: Servi
 
     page = service.browser().get("/buttons/00D1F3A7").text
 
-    assert "4 of 4 used today" in page
-    assert "To the press, under counter 1, order" in page
-    assert "To the question, under counter 2" in page
+    assert "4 of 4</span>" in page
+    assert "to the press, counter 1, order" in page
+    assert "to the question, counter 2" in page
     assert "missed" in page
 
 

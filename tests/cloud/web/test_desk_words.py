@@ -11,6 +11,10 @@ from babel.messages.pofile import read_po
 
 import cloud.accounts.model
 import cloud.console.thread
+import cloud.downlinks.model
+import cloud.fleet.battery
+import cloud.fleet.rhythm
+import cloud.frames.history
 import cloud.frames.model
 import cloud.pickups.model
 from cloud import pages
@@ -30,6 +34,8 @@ FAMILIES = {
     *cloud.console.thread.LANES,
     *("limit", "average", "good", "excellent"),  # Sigfox's classes of link
 }
+FAMILIES |= {*cloud.downlinks.model.State, *cloud.fleet.battery.Pack, *cloud.fleet.rhythm.Verdict}
+FAMILIES |= {*cloud.frames.history.LQI}
 
 # Names and units, the same in every language.
 NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
@@ -38,10 +44,8 @@ NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
 UNMARKED: set[str] = {
     "appeal.html",
     "appeals.html",
-    "button.html",
     "buttons.html",
     "counts.html",
-    "downlinks.html",
     "kpis.html",
     "overview.html",
     "stamps.html",
