@@ -4,7 +4,9 @@ import cloud.accounts.store
 import cloud.appeals.store
 import cloud.audit.store
 import cloud.downlinks.store
+import cloud.fleet.imports
 import cloud.fleet.store
+import cloud.fleet.views
 import cloud.frames.keeping
 import cloud.frames.store
 import cloud.pickups.store

@@ -1,9 +1,8 @@
-"""The buttons: their list, one with all that is known of it, and what can be done to it."""
+"""One button with all that is known of it, and what can be done to it."""
 
-from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 import cloud.downlinks.store
@@ -18,27 +17,8 @@ from cloud.downlinks.model import MAX_HOURS, MAX_REASON, MIN_HOURS
 from cloud.fleet.model import LAST_GENERATION, MAX_WHY, check_why, format_id
 
 DOWNLINKS = 12  # rows on a button's page
-DAY = timedelta(days=1)
 
 router = APIRouter()
-
-
-@router.get("/buttons")
-def list_buttons(request: Request, session: See, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1) -> Response:
-    with database.reading(request.app.state.engine) as conn:
-        buttons = cloud.fleet.store.newest(conn, ROWS, (page - 1) * ROWS)
-        owners = store.owner_names(conn, {button.owner_id for button in buttons})
-        total, heard = store.count_buttons(conn, database.now() - DAY)
-    return desk.render(
-        request,
-        "console/buttons.html",
-        buttons=buttons,
-        owners=owners,
-        total=total,
-        heard=heard,
-        page=page,
-        more=page * ROWS < total,
-    )
 
 
 @router.get("/buttons/{id}")

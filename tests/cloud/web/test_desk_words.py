@@ -10,6 +10,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 import cloud.accounts.model
+import cloud.fleet.imports
 import cloud.frames.model
 from cloud import pages
 from cloud.words import N_
@@ -19,7 +20,7 @@ FRENCH = CLOUD / "locale" / "fr" / "LC_MESSAGES" / "desk"
 TEMPLATES = CLOUD / "templates" / "console"
 
 # Words of the domain that pages say as they are stored: `{{ _(frame.result) }}`.
-FAMILIES = {*cloud.accounts.model.Role} - {"customer"}
+FAMILIES = {*cloud.accounts.model.Role, *cloud.fleet.imports.Kept} - {"customer"}
 
 # Names and units, the same in every language.
 NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
@@ -29,7 +30,6 @@ UNMARKED: set[str] = {
     "appeal.html",
     "appeals.html",
     "button.html",
-    "buttons.html",
     "bytes.html",
     "counts.html",
     "downlinks.html",
