@@ -57,6 +57,7 @@ def list_buttons(
         request,
         "console/buttons.html",
         now=now,
+        said=said,
         asked=asked,
         found=found,
         most=listing.COUNTED,
