@@ -251,7 +251,7 @@ def list_buttons(
         if offset:
             passed = listing.query(asked.filter, asked.order, now, after).limit(limit).offset(offset)
             found = [cloud.fleet.store.from_row(row) for row in conn.execute(passed)]
-            return Buttons(buttons=[ButtonAnswer.model_validate(one) for one in found])
+            return Buttons(buttons=[ButtonAnswer.model_validate(one) for one in found], next=None)
         page = listing.page(conn, asked.filter, asked.order, limit=limit, now=now, after=after)
     found = [ButtonAnswer.model_validate(one) for one in page.buttons]
     return Buttons(buttons=found, next=None if page.end is None else str(page.end))

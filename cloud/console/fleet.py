@@ -5,7 +5,6 @@ The address holds the whole question, so that a link, the browser's history and 
 
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
@@ -124,7 +123,7 @@ def save_view(
     """Keep the list's address under a name, for oneself or, by who may operate, for all staff."""
     if shared and Right.OPERATE not in session.account.rights:
         raise HTTPException(403, "Sharing a view takes the right to operate.")
-    asked = filters.read(_params(query))
+    asked = filters.parse(query)
     account = session.account
     try:
         name, now = views.check_name(name), database.now()
@@ -145,11 +144,7 @@ def remove_view(
         if name is None:
             raise HTTPException(404, "You have no such view.")
         _record(conn, session.account.name, "fleet.remove view", name)
-    return RedirectResponse(f"/buttons?{filters.read(_params(query)).address()}".rstrip("?"), 303)
-
-
-def _params(query: str) -> dict[str, str]:
-    return dict(parse_qsl(query, max_num_fields=50))
+    return RedirectResponse(f"/buttons?{filters.parse(query).address()}".rstrip("?"), 303)
 
 
 def _record(conn: sa.Connection, account: str, action: str, name: str, **detail: Any) -> None:
