@@ -37,9 +37,7 @@ ERRORS = (imports.NotFound, imports.WrongState, imports.Outdated, imports.Faulty
 def import_(
     file: Annotated[Path, typer.Argument(help="CSV with the columns id, place, label; UTF-8.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do, and write nothing.")] = False,
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Leave out the lines with faults.")
-    ] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Leave out the lines with faults.")] = False,
     codes: Annotated[
         Path | None, typer.Option(help="Where the new buttons' claim codes go; default: beside the file.")
     ] = None,

@@ -99,13 +99,13 @@ def department(place: str | None) -> str | None:
 
 
 def fold(text: str | None) -> str:
-    """How a name is looked for and put in order: neither case nor accents make a difference.
+    """How a name is looked for and put in order: case, accents and hyphens make no difference.
 
     >>> fold("42 Saint-Étienne"), fold("Œting"), fold(None)
-    ('42 SAINT-ETIENNE', 'OETING', '')
+    ('42 SAINT ETIENNE', 'OETING', '')
     """
     parts = unicodedata.normalize("NFKD", (text or "").upper().replace("Œ", "OE").replace("Æ", "AE"))
-    return "".join(sign for sign in parts if not unicodedata.combining(sign))
+    return "".join(sign for sign in parts if not unicodedata.combining(sign)).replace("-", " ")
 
 
 def check_why(text: str) -> str:

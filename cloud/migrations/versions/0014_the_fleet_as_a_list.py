@@ -16,7 +16,7 @@ BATCH = 5000  # rows
 def _fold(text: str) -> str:
     """As `cloud.fleet.model.fold` had it then."""
     parts = unicodedata.normalize("NFKD", text.upper().replace("Œ", "OE").replace("Æ", "AE"))
-    return "".join(sign for sign in parts if not unicodedata.combining(sign))
+    return "".join(sign for sign in parts if not unicodedata.combining(sign)).replace("-", " ")
 
 
 def upgrade() -> None:

@@ -1,5 +1,6 @@
 """Imports and their undoing, as laws on both databases."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ import cloud.downlinks.store
 import cloud.fleet.store as fleet
 from cloud import database
 from cloud.fleet import imports, sheet
-from cloud.fleet.imports import Faulty, Import, ImportState, Kept, NotFound, Outdated, WrongState, Written
+from cloud.fleet.imports import Faulty, Import, ImportState, Kept, NotFound, Outdated, Written, WrongState
 from cloud.fleet.store import Heard, buttons
 from tests.cloud.fleet.conftest import NOW
 
@@ -25,7 +26,7 @@ cells = st.tuples(st.sampled_from(["", "35 Rennes", "69 Lyon", "Étang"]), st.sa
 fleets = st.dictionaries(st.integers(1, 12), cells, max_size=8)
 
 
-def content_of(lines: dict[int, tuple[str, str]]) -> bytes:
+def content_of(lines: Mapping[int, tuple[str, str]]) -> bytes:
     return sheet.rows([("id", "place", "label"), *((f"{id:08X}", *cell) for id, cell in lines.items())])
 
 
@@ -41,7 +42,7 @@ def undo(conn: sa.Connection, done: Import) -> Import:
     return imports.undo(conn, done.id, actor=ACTOR, now=NOW)
 
 
-def add(conn: sa.Connection, lines: dict[int, tuple[str, str]]) -> None:
+def add(conn: sa.Connection, lines: Mapping[int, tuple[str, str]]) -> None:
     for id, (place, label) in lines.items():
         fleet.add(conn, id=id, place=place or None, label=label, claim_code=str(id), now=NOW)
 
@@ -103,7 +104,7 @@ def conn(engine: sa.Engine):
 
 
 def test_a_new_button_that_was_used_is_kept_and_told(conn: sa.Connection):
-    lines = {n: ("35 Rennes", "lot") for n in range(1, 8)}
+    lines = dict.fromkeys(range(1, 8), ("35 Rennes", "lot"))
     written = take_in(conn, content_of(lines))
     drawn = {change.id: code for change, code in imports.codes(conn, written.of.id, written.secret, NOW)}
     fleet.note(conn, [Heard(1, 0, 5, 3000, 7, 1, 0)], NOW)
@@ -252,7 +253,7 @@ def test_who_imported_and_undid_stands_in_the_audit_trail(conn: sa.Connection):
 
 
 def test_progress_is_told_to_the_end(conn: sa.Connection):
-    many = {n: ("35 Rennes", "") for n in range(2 * imports.BATCH + 1)}
+    many = dict.fromkeys(range(2 * imports.BATCH + 1), ("35 Rennes", ""))
     started, planned = imports.check(conn, content=content_of(many), file_name="a", actor=ACTOR, now=NOW)
     told = []
     done = imports.write(

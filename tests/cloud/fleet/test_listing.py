@@ -111,7 +111,7 @@ def test_a_button_that_stays_in_its_place_comes_once_whoever_joins_meanwhile(
 
 
 MATCHES = {
-    "place=SAINT-etienne": lambda id, row: "SAINT-ETIENNE" in fold(row["place"]),
+    "place=SAINT-etienne": lambda id, row: "SAINT ETIENNE" in fold(row["place"]),
     "place=%25": lambda id, row: "%" in (row["place"] or ""),
     "department=2A": lambda id, row: row["place"] == "2A Ajaccio",
     "label=lot+7": lambda id, row: row["label"] == "lot 7",

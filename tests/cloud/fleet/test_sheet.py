@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import io
 
@@ -16,11 +17,21 @@ fleets = st.dictionaries(st.integers(0, 2**32 - 1), st.tuples(texts, texts), max
 
 
 def button(id: int, place: str | None, label: str) -> Button:
-    nothing = {"owner_id": None, "claimed_at": None, "last_seen_at": None, "battery_mv": None, "temperature_c": None}
     return Button(
-        id=id, key_generation=0, state=State.ACTIVE, place=place, department=None, created_at=NOW, last_counter=0,
-        label=label, **nothing,
-    )  # fmt: skip
+        id=id,
+        key_generation=0,
+        state=State.ACTIVE,
+        place=place,
+        department=None,
+        owner_id=None,
+        created_at=NOW,
+        claimed_at=None,
+        last_seen_at=None,
+        last_counter=0,
+        battery_mv=None,
+        temperature_c=None,
+        label=label,
+    )
 
 
 def refusal(content: bytes) -> str:
@@ -52,11 +63,8 @@ def test_no_cell_that_goes_out_is_a_formula(fleet: dict[int, tuple[str, str]]):
 
 @given(st.binary(max_size=300) | st.binary(max_size=300).map(lambda data: b"id,place\n" + data))
 def test_no_bytes_break_the_reader(content: bytes):
-    try:
+    with contextlib.suppress(Unreadable):
         came = sheet.read(content)
-    except Unreadable as refused:
-        assert str(refused)
-    else:
         numbers = [line.number for line in came.lines] + [fault.number for fault in came.faults]
         assert len(numbers) == len(set(numbers))
         assert all(number > 1 for number in numbers)
