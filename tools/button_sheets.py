@@ -214,7 +214,7 @@ def list_imports(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_
         return
     table = Table("import", "when", "by", "file", "what", "state", box=None, header_style="dim")
     for one in found:
-        told = one.state.value + (f", {one.kept} kept" if one.kept else "")
+        told = one.state.value + (f",\n{one.kept} kept" if one.kept else "")
         when = one.at.isoformat(" ", "minutes")
         table.add_row(str(one.id), when, Text(one.actor), Text(one.file_name), _counts(one), told)
     console.print(table if found else "no imports yet: `domino button import FILE` makes one")
