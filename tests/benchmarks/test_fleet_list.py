@@ -2,7 +2,6 @@ from pathlib import Path
 
 from tests.benchmarks import fleet_list
 
-
 SOME = ("all, in the middle", "lowest battery first", "silent, by place")
 
 
