@@ -4,8 +4,10 @@ import cloud.accounts.store
 import cloud.appeals.store
 import cloud.audit.store
 import cloud.downlinks.store
+import cloud.fleet.imports
 import cloud.fleet.notes
 import cloud.fleet.store
+import cloud.fleet.views
 import cloud.frames.keeping
 import cloud.frames.store
 import cloud.pickups.store

@@ -25,9 +25,12 @@ import cloud.console.api
 import cloud.console.pages
 import cloud.downlinks.model
 import cloud.downlinks.pages
+import cloud.fleet.imports
 import cloud.fleet.model
 import cloud.fleet.notes
 import cloud.fleet.pages
+import cloud.fleet.sheet
+import cloud.fleet.views
 import cloud.pickups.model
 import cloud.pickups.pages
 import cloud.places.model
@@ -46,6 +49,9 @@ from cloud.stamps.vault import Vault
 BODY_LIMIT = 1_000_000  # bytes
 PICTURE = "/api/stamps/read/picture"
 PICTURE_LIMIT = 8_000_000  # bytes: what a telephone's camera makes
+SHEET = "/buttons/import"
+SHEET_LIMIT = cloud.fleet.sheet.MAX_BYTES + BODY_LIMIT  # and the form around it
+LIMITS = {PICTURE: PICTURE_LIMIT, SHEET: SHEET_LIMIT}
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOLD = frozenset({400, 403, 404, 409, 413, 429, 500, 503})  # statuses that have words of their own on the error page
@@ -74,11 +80,16 @@ STATUS: dict[type[Exception], int] = {
     cloud.downlinks.model.NotFound: 404,
     cloud.downlinks.model.WrongState: 409,
     cloud.downlinks.model.Faulty: 422,
+    cloud.fleet.imports.Faulty: 422,
+    cloud.fleet.imports.NotFound: 404,
+    cloud.fleet.imports.Outdated: 409,
+    cloud.fleet.imports.WrongState: 409,
     cloud.fleet.model.Exists: 409,
     cloud.fleet.notes.Faulty: 422,
     cloud.fleet.notes.NotFound: 404,
     cloud.fleet.model.KeysUsedUp: 409,
     cloud.fleet.model.WrongState: 409,
+    cloud.fleet.views.TooMany: 409,
     cloud.appeals.model.NotFound: 404,
     cloud.appeals.model.WrongState: 409,
     cloud.appeals.model.Faulty: 422,
@@ -258,7 +269,7 @@ def _is_foreign(headers: Headers) -> bool:
 
 
 def _limit(path: str) -> int:
-    return PICTURE_LIMIT if path == PICTURE else BODY_LIMIT
+    return LIMITS.get(path, BODY_LIMIT)
 
 
 def _too_large(limit: int) -> HTTPException:

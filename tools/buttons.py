@@ -13,11 +13,10 @@ from rich.text import Text
 import cloud.fleet.store as fleet
 from cloud import database
 from cloud.fleet.claims import new_claim_code
-from cloud.fleet.model import Button, Exists, KeysUsedUp, WrongState, check_why, format_id
-from cloud.ingest.keys import FIRST
+from cloud.fleet.model import Button, Exists, KeysUsedUp, WrongState, check_label, check_why, format_id
 from cloud.settings import Settings
 from simulator.board.vm import Board, Line
-from tools import downlinks, silent
+from tools import button_sheets, downlinks, silent
 from tools.flash.identity import export_slip
 from tools.running import find_running
 from tools.stamp_redeem import actor
@@ -29,6 +28,7 @@ from tools.terminal import (
     check_all_know,
     console,
     device_id,
+    newest_master,
     open_database,
     place_name,
     print_json,
@@ -47,6 +47,13 @@ def reason(text: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
+def label_text(text: str) -> str:
+    try:
+        return check_label(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 Id = Annotated[int, typer.Argument(parser=device_id, metavar="ID", help="The button's id, 8 hex digits.")]
 
 
@@ -56,6 +63,7 @@ def add(
         int | None, typer.Argument(parser=device_id, metavar="[ID]", help="8 hex digits; a free one if not given.")
     ] = None,
     place: Annotated[str | None, typer.Option(parser=place_name, help='Where it hangs, e.g. "35 Rennes".')] = None,
+    label: Annotated[str, typer.Option(parser=label_text, help='The group it belongs to, e.g. "pilot Rennes".')] = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
@@ -63,10 +71,11 @@ def add(
     """Take a button into the fleet. Its claim code is shown this once; its key never."""
     engine = open_database(data_dir, database_url)
     code, now = new_claim_code(), database.now()
-    newest = _newest_master(settings(data_dir=data_dir, database_url=database_url))
+    newest = newest_master(settings(data_dir=data_dir, database_url=database_url))
     try:
         with engine.begin() as conn:
-            button = fleet.add(conn, id=_free_id(device), place=place, claim_code=code, now=now, key_master=newest)
+            id, said = _free_id(device), {"place": place, "label": label}
+            button = fleet.add(conn, id=id, **said, claim_code=code, now=now, key_master=newest)
     except Exists as error:
         raise Failure(str(error)) from None
     if as_json:
@@ -75,13 +84,6 @@ def add(
         console.print(
             f"button     [bold]{format_id(button.id)}[/]\nclaim code [bold]{code}[/]  [dim]print it on the card[/]"
         )
-
-
-def _newest_master(chosen: Settings) -> int:
-    """Its number; the first one's where there is none yet, or not here: a button's first key is given by flashing."""
-    if chosen.master_keys is None and not chosen.master_key.exists():
-        return FIRST
-    return chosen.keys().number
 
 
 def _free_id(device: int | None) -> int:
@@ -122,6 +124,7 @@ def _fields(button: Button) -> dict[str, object]:
     return {
         "id": format_id(button.id),
         "place": button.place,
+        "label": button.label,
         "state": button.state,
         "key_generation": button.key_generation,
         "key_master": button.key_master,
@@ -191,6 +194,10 @@ def found(device: Id, data_dir: DataDir = None, database_url: DatabaseUrl = None
 
 
 app.command("silent")(silent.command)
+app.command("import")(button_sheets.import_)
+app.command("imports")(button_sheets.list_imports)
+app.command("undo-import")(button_sheets.undo_import)
+app.command("export-csv")(button_sheets.export_csv)
 app.command("configure")(downlinks.configure)
 app.command("downlinks")(downlinks.command)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cloud import database
 from cloud.fleet.model import check_place, parse_id
-from cloud.ingest.keys import Keys
+from cloud.ingest.keys import FIRST, Keys
 from cloud.settings import Settings, load
 from cloud.stamps.store import check_key, holders_without_key
 from cloud.stamps.vault import Vault, WrongKey
@@ -74,6 +74,13 @@ def check_all_know(conn: sa.Connection, keys: Keys) -> None:
     """A `Failure` where a process runs without the newest master key: it would not understand what that makes."""
     if behind := holders_without_key(conn, keys.number, database.now()):
         raise Failure(f"{', '.join(behind)} runs without master key {keys.number}: start it anew first")
+
+
+def newest_master(chosen: Settings) -> int:
+    """Its number; the first one's where there is none yet, or not here: a button's first key is given by flashing."""
+    if chosen.master_keys is None and not chosen.master_key.exists():
+        return FIRST
+    return chosen.keys().number
 
 
 def device_id(text: str) -> int:

@@ -24,9 +24,10 @@ from cloud.accounts.guard import bearer
 from cloud.accounts.model import Right, Token
 from cloud.console import verdicts
 from cloud.console.store import MAX_ID
+from cloud.fleet import filters, listing
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import State as ButtonState
-from cloud.fleet.model import check_place, check_why, format_id, parse_id
+from cloud.fleet.model import check_label, check_place, check_why, format_id, parse_id
 from cloud.fleet.rhythm import Cause, Verdict
 from cloud.frames.model import Result
 from cloud.pickups.model import MAX_STOPS, MAX_TEXT, MAX_WEIGHT_G, Detail, Event, Handover, Reason
@@ -87,6 +88,8 @@ class ButtonAnswer(Answer):
     id: ButtonId = Field(examples=["0012AB34"])
     state: ButtonState
     place: str | None = Field(examples=["35 Rennes"])
+    department: str | None = Field(examples=["35"])
+    label: str = Field(examples=["pilot Rennes"], description="The group that operators put it in; empty: none")
     claimed: Annotated[bool, BeforeValidator(lambda owner_id: owner_id is not None)] = Field(
         validation_alias="owner_id", description="Whether a customer has taken it"
     )
@@ -119,6 +122,26 @@ class Revocation(BaseModel):
 
 class Buttons(BaseModel):
     buttons: list[ButtonAnswer]
+    next: str | None = Field(None, description="Where the next page begins: its `after`; none on the last one")
+
+
+class Which(BaseModel):
+    """Which buttons, in which order: the words of the list's own address."""
+
+    id: str = Field("", max_length=8, description="Its first hex digits", examples=["00D1"])
+    place: str = Field("", max_length=60, description="Anywhere in it, whatever case and accents")
+    label: str = Field("", max_length=40, description="The very group; - for none")
+    department: str = Field("", max_length=3, examples=["35"])
+    state: str = Field("", max_length=10, description="active or revoked")
+    claimed: str = Field("", max_length=3, description="yes or no")
+    battery: str = Field("", max_length=4, description="Below so many mV")
+    silent: str = Field("", max_length=16, description="Not heard since: 7d, 12h, 2026-11-01 or with T08:30, in Paris")
+    since: str = Field("", max_length=16, description="Heard since")
+    key: str = Field("", max_length=1, description="Generation of its key")
+    sort: str = Field(
+        "", max_length=10, description="heard, id, place, label or, below 2700 mV, battery; -heard: downwards"
+    )
+    after: str = Field("", max_length=100, description="`next` of the page before, under the same words")
 
 
 class JudgedButton(BaseModel):
@@ -141,6 +164,7 @@ class NewButton(BaseModel):
 
     id: DeviceId = Field(description="1 to 8 hex digits, as on the board's label")
     place: Annotated[str, AfterValidator(check_place)] | None = None
+    label: Annotated[str, AfterValidator(check_label)] = ""
 
 
 class AddedButton(BaseModel):
@@ -302,12 +326,28 @@ class Delivery(Told):
 
 @router.get("/buttons", tags=["buttons"])
 def list_buttons(
-    request: Request, token: See, limit: Limit = 50, offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0
+    request: Request,
+    token: See,
+    which: Annotated[Which, Query()],
+    limit: Limit = 50,
+    offset: Annotated[int, Query(ge=0, le=MAX_ID, deprecated=True, description="Instead of `after`; slow")] = 0,
 ) -> Buttons:
-    """The fleet, last heard first."""
+    """The fleet, last heard first, or those and in that order as asked."""
+    asked, now = filters.read(which.model_dump()), database.now()
+    if asked.faults:
+        raise HTTPException(422, "; ".join(f"{name}: {why}" for name, why in asked.faults.items()))
+    try:
+        after = listing.position(which.after, asked.order) if which.after else None
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
     with _reading(request) as conn:
-        found = cloud.fleet.store.newest(conn, limit, offset)
-    return Buttons(buttons=[ButtonAnswer.model_validate(one) for one in found])
+        if offset:
+            passed = listing.query(asked.filter, asked.order, now, after).limit(limit).offset(offset)
+            found = [cloud.fleet.store.from_row(row) for row in conn.execute(passed)]
+            return Buttons(buttons=[ButtonAnswer.model_validate(one) for one in found], next=None)
+        page = listing.page(conn, asked.filter, asked.order, limit=limit, now=now, after=after)
+    found = [ButtonAnswer.model_validate(one) for one in page.buttons]
+    return Buttons(buttons=found, next=None if page.end is None else str(page.end))
 
 
 @router.get("/buttons/silent", tags=["buttons"])
@@ -364,6 +404,7 @@ def add_button(request: Request, token: Administer, new: NewButton) -> AddedButt
             conn,
             id=_device(new.id),
             place=new.place,
+            label=new.label,
             claim_code=claim_code,
             now=database.now(),
             key_master=request.app.state.key_master,

@@ -1,4 +1,4 @@
-"""The buttons: their list, one with all that is known of it, and what can be done to it."""
+"""One button with all that is known of it, and what can be done to it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 import cloud.audit.store
@@ -19,7 +19,7 @@ from cloud import database
 from cloud.accounts import guard
 from cloud.accounts.model import Right, Session
 from cloud.console import desk, store, verdicts, wellness
-from cloud.console.desk import ROWS, Administer, Before, Id, Operate, See
+from cloud.console.desk import Administer, Before, Id, Operate, See
 from cloud.downlinks.model import MAX_HOURS, MAX_REASON, MIN_HOURS, Configuration
 from cloud.fleet import battery, rhythm
 from cloud.fleet.model import LAST_GENERATION, MAX_WHY, Button, State, check_why, format_id
@@ -32,24 +32,6 @@ USE_WORDS = 200  # the newest, by which a day's use is reckoned
 DAY = timedelta(days=1)
 
 router = APIRouter()
-
-
-@router.get("/buttons")
-def list_buttons(request: Request, session: See, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1) -> Response:
-    with database.reading(request.app.state.engine) as conn:
-        buttons = cloud.fleet.store.newest(conn, ROWS, (page - 1) * ROWS)
-        owners = store.owner_names(conn, {button.owner_id for button in buttons})
-        total, heard = store.count_buttons(conn, database.now() - DAY)
-    return desk.render(
-        request,
-        "console/buttons.html",
-        buttons=buttons,
-        owners=owners,
-        total=total,
-        heard=heard,
-        page=page,
-        more=page * ROWS < total,
-    )
 
 
 @router.get("/buttons/{id}")

@@ -1,6 +1,7 @@
 """A button as the cloud knows it."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -9,8 +10,12 @@ ID_DIGITS = 8  # a device id is 32 bits, written as upper-case hex
 _ID = re.compile(f"[0-9A-Fa-f]{{1,{ID_DIGITS}}}")
 _DEPARTMENT = re.compile(r"(97[1-6]|2[AB]|[0-9]{2})( |$)")
 MAX_PLACE = 60  # characters
+MAX_LABEL = 40  # characters
 MAX_WHY = 200  # characters
 LAST_GENERATION = 3  # of a button's key: two bits on the wire
+DEPARTMENTS = frozenset(
+    {f"{number:02}" for number in range(1, 96) if number != 20} | {"2A", "2B"} | {f"97{last}" for last in range(1, 7)}
+)  # Corsica's is 2A and 2B since 1976
 
 
 class State(StrEnum):
@@ -60,6 +65,7 @@ class Button:
     revoked_at: datetime | None = None
     revoked_by: str | None = None
     revoked_why: str | None = None
+    label: str = ""  # the group that operators put it in, "pilot Rennes"
     heartbeat_hours: int | None = None  # as it was flashed or has proven; None: 24, which it has from the factory
     firmware: str | None = None  # that `domino flash` put on its board, at `firmware_at`; the wire tells none
     firmware_at: datetime | None = None
@@ -103,6 +109,16 @@ def department(place: str | None) -> str | None:
     return found[1] if found else None
 
 
+def fold(text: str | None) -> str:
+    """How a name is looked for and put in order: case, accents and hyphens make no difference.
+
+    >>> fold("42 Saint-Étienne"), fold("Œting"), fold(None)
+    ('42 SAINT ETIENNE', 'OETING', '')
+    """
+    parts = unicodedata.normalize("NFKD", (text or "").upper().replace("Œ", "OE").replace("Æ", "AE"))
+    return "".join(sign for sign in parts if not unicodedata.combining(sign)).replace("-", " ")
+
+
 def check_why(text: str) -> str:
     """Why a button is revoked, on one line."""
     why = " ".join(text.split())
@@ -117,3 +133,11 @@ def check_place(text: str) -> str:
     if not 1 <= len(place) <= MAX_PLACE or not place.isprintable():
         raise ValueError(f"a place has 1 to {MAX_PLACE} characters, all of them printable")
     return place
+
+
+def check_label(text: str) -> str:
+    """The group that a button is put in, on one line; empty for none."""
+    label = text.strip()
+    if len(label) > MAX_LABEL or not label.isprintable():
+        raise ValueError(f"a label has at most {MAX_LABEL} characters, all of them printable")
+    return label

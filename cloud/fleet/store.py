@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from cloud.database import Instant, Many, insert, metadata, milliseconds
 from cloud.fleet.claims import claim_hash
+from cloud.fleet.filters import LOW_MV
 from cloud.fleet.model import (
     LAST_GENERATION,
     Button,
@@ -18,8 +19,16 @@ from cloud.fleet.model import (
     WrongState,
     check_why,
     department,
+    fold,
     format_id,
 )
+
+# As text: with parameters a database does not recognise an index's condition. Batteries that are well lie outside of
+# that index, as nearly every message would move them in it.
+HAS_LOW_BATTERY = sa.text(f"battery_mv < {LOW_MV}")
+
+# Text in the order of its code points, as SQLite has it, in a database of any language.
+Folded = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 buttons = sa.Table(
     "buttons",
@@ -29,6 +38,8 @@ buttons = sa.Table(
     sa.Column("state", sa.Text, nullable=False),  # fleet.model.State
     sa.Column("place", sa.Text),  # where it hangs, for the eye: "35 Rennes"
     sa.Column("department", sa.Text, index=True),  # that the place begins with; goes with it
+    sa.Column("place_key", Folded, nullable=False, server_default=""),  # the place as `fold` has it; goes with it
+    sa.Column("label", Folded, nullable=False, server_default=""),  # the group that operators put it in
     sa.Column("claim_hash", sa.LargeBinary(32), unique=True),  # SHA-256 of the claim code; none once claimed
     sa.Column("owner_id", sa.BigInteger, sa.ForeignKey("accounts.id"), index=True),
     sa.Column("created_at", Instant, nullable=False),
@@ -72,6 +83,24 @@ _FLASHED = sa.text("firmware_at IS NOT NULL")
 sa.Index("ix_buttons_firmware_at", buttons.c.firmware_at, sqlite_where=_FLASHED, postgresql_where=_FLASHED)
 
 _NOTHING_PLANNED = {"rekey_planned_at": None, "rekey_planned_by": None}
+heard_ms = sa.func.coalesce(buttons.c.last_seen_at, sa.literal_column("0"), type_=sa.BigInteger)  # 0: never
+
+# One for each way of putting the fleet in order: see fleet.listing.
+sa.Index("ix_buttons_heard", heard_ms, buttons.c.id)
+sa.Index("ix_buttons_place_key_id", buttons.c.place_key, buttons.c.id)
+sa.Index("ix_buttons_label_id", buttons.c.label, buttons.c.id)
+sa.Index(
+    "ix_buttons_low_battery",
+    buttons.c.battery_mv,
+    buttons.c.id,
+    sqlite_where=HAS_LOW_BATTERY,
+    postgresql_where=HAS_LOW_BATTERY,
+)
+
+
+def placed(place: str | None) -> dict[str, str | None]:
+    """The columns that say where a button hangs: they change together."""
+    return {"place": place, "department": department(place), "place_key": fold(place)}
 
 
 def add(
@@ -83,6 +112,7 @@ def add(
     now: datetime,
     owner_id: int | None = None,
     key_master: int = 1,
+    label: str = "",
 ) -> Button:
     """Take a new button into the fleet, unclaimed unless it has an owner already; raises `Exists`.
 
@@ -93,8 +123,8 @@ def add(
         .values(
             id=id,
             state=State.ACTIVE,
-            place=place,
-            department=department(place),
+            **placed(place),
+            label=label,
             claim_hash=claim_hash(claim_code) if owner_id is None else None,
             owner_id=owner_id,
             created_at=now,
@@ -117,18 +147,18 @@ def _found(conn: sa.Connection, id: int) -> Button:
 
 def find(conn: sa.Connection, id: int) -> Button | None:
     row = conn.execute(sa.select(buttons).where(buttons.c.id == id)).first()
-    return None if row is None else _button(row)
+    return None if row is None else from_row(row)
 
 
 def find_many(conn: sa.Connection, ids: Collection[int]) -> dict[int, Button]:
     """Those of `ids`, a page of a list, that the fleet has."""
-    return {row.id: _button(row) for row in conn.execute(sa.select(buttons).where(buttons.c.id.in_(ids)))}
+    return {row.id: from_row(row) for row in conn.execute(sa.select(buttons).where(buttons.c.id.in_(ids)))}
 
 
 def newest(conn: sa.Connection, limit: int, offset: int = 0) -> list[Button]:
-    """The buttons, last heard first, then those never heard."""
-    order = (buttons.c.last_seen_at.desc().nulls_last(), buttons.c.id)
-    return [_button(row) for row in conn.execute(sa.select(buttons).order_by(*order).limit(limit).offset(offset))]
+    """The buttons, last heard first, then those never heard; what lies before `offset` is read through."""
+    order = (heard_ms.desc(), buttons.c.id.desc())
+    return [from_row(row) for row in conn.execute(sa.select(buttons).order_by(*order).limit(limit).offset(offset))]
 
 
 def generations(conn: sa.Connection) -> list[tuple[int, int, int]]:
@@ -140,7 +170,7 @@ def generations(conn: sa.Connection) -> list[tuple[int, int, int]]:
 
 def owned_by(conn: sa.Connection, owner_id: int) -> list[Button]:
     query = sa.select(buttons).where(buttons.c.owner_id == owner_id).order_by(buttons.c.id)
-    return [_button(row) for row in conn.execute(query)]
+    return [from_row(row) for row in conn.execute(query)]
 
 
 def claim(conn: sa.Connection, *, claim_code: str, owner_id: int, now: datetime) -> Button | None:
@@ -369,7 +399,7 @@ def note(conn: sa.Connection, heard: Sequence[Heard], now: datetime) -> None:
     _NOTE.run(conn, [one + when for one in heard])
 
 
-def _button(row: sa.Row[Any]) -> Button:
+def from_row(row: sa.Row[Any]) -> Button:
     return Button(
         id=row.id,
         key_generation=row.key_generation,
@@ -394,4 +424,5 @@ def _button(row: sa.Row[Any]) -> Button:
         firmware_at=row.firmware_at,
         rekey_planned_at=row.rekey_planned_at,
         rekey_planned_by=row.rekey_planned_by,
+        label=row.label,
     )

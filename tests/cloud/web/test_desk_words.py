@@ -13,6 +13,7 @@ import cloud.accounts.model
 import cloud.console.thread
 import cloud.downlinks.model
 import cloud.fleet.battery
+import cloud.fleet.imports
 import cloud.fleet.rhythm
 import cloud.frames.history
 import cloud.frames.model
@@ -36,6 +37,7 @@ FAMILIES = {
 }
 FAMILIES |= {*cloud.downlinks.model.State, *cloud.fleet.battery.Pack, *cloud.fleet.rhythm.Verdict}
 FAMILIES |= {*cloud.frames.history.LQI}
+FAMILIES |= {*cloud.fleet.imports.Kept}
 
 # Names and units, the same in every language.
 NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
@@ -44,7 +46,6 @@ NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
 UNMARKED: set[str] = {
     "appeal.html",
     "appeals.html",
-    "buttons.html",
     "counts.html",
     "kpis.html",
     "overview.html",

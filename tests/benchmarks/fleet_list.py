@@ -1,0 +1,207 @@
+"""The list of buttons over HTTP, in a large fleet with a long log and in a small one, on SQLite and PostgreSQL.
+
+`python -m tests.benchmarks.fleet_list` fills both with SQL, asks for pages under typical filters and orders, one after
+another on one connection, and writes build/bench/fleet_list.json; 100 000 buttons and 5 million frames need 3 GB on the
+disk, all of it deleted again, and some minutes.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from rich.console import Console
+from rich.table import Table
+
+from cloud import database
+from cloud.accounts import guard
+from cloud.console.desk import ROWS
+from cloud.fleet import filters, listing
+from tests import postgres
+from tests.benchmarks import asker, report
+from tests.benchmarks.measure import nearest_rank
+from tests.cloud.console.service import Service, running_service, serving
+
+BUILD = Path(__file__).parents[2] / "build" / "bench"
+SMALL = 1000  # buttons
+STEP = 40_000  # between ids, which so lie anywhere in their 32 bits
+SETTINGS = {
+    "shared_buffers": "512MB",
+    "max_wal_size": "4GB",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+}
+
+# What is asked for, and whether of a page in the middle of what is found.
+Cases = Mapping[str, tuple[str, bool]]
+CASES: Cases = {
+    "all, last heard first": ("", False),
+    "all, in the middle": ("", True),
+    "longest silent first": ("sort=heard", False),
+    "by id": ("sort=id", False),
+    "by place, in the middle": ("sort=place", True),
+    "by place, downwards": ("sort=-place", False),
+    "by label": ("sort=label", False),
+    "lowest battery first": ("sort=battery", False),
+    "lowest battery, in the middle": ("sort=battery", True),
+    "id begins with": ("id=00A", False),
+    "a place": ("place=ville+77", False),
+    "a place that is nowhere": ("place=nowhere", False),
+    "a department": ("department=35", False),
+    "a department, by place": ("department=35&sort=place", True),
+    "a label": ("label=lot+7", False),
+    "revoked": ("state=revoked", False),
+    "not claimed": ("claimed=no", False),
+    "silent for a week": ("silent=7d", False),
+    "silent, by place": ("silent=7d&sort=place", True),
+    "heard in the last day": ("since=24h", False),
+    "battery below": ("battery=2300", False),
+    "old key, revoked, by id": ("key=2&state=revoked&sort=id", False),
+}
+
+BUTTONS = """
+INSERT INTO buttons (id, key_generation, state, place, department, place_key, label, owner_id, created_at, last_seen_at,
+                     last_counter, battery_mv, temperature_c)
+SELECT i * {step}, CASE WHEN i % 40 = 0 THEN 2 ELSE 0 END, CASE WHEN i % 50 = 0 THEN 'revoked' ELSE 'active' END,
+       (10 + i * 7 % 85) || ' Ville ' || (i % 1000), '' || (10 + i * 7 % 85),
+       (10 + i * 7 % 85) || ' VILLE ' || (i % 1000),
+       CASE WHEN i % 3 = 0 THEN '' ELSE 'lot ' || (i % 50) END, CASE WHEN i % 5 = 0 THEN NULL ELSE 1 END, {now},
+       CASE WHEN i % 20 = 0 THEN NULL ELSE {now} - (i * 7919 % 1300000) * 1000 END, 1 + i % 900,
+       CASE WHEN i % 20 = 0 THEN NULL ELSE 2200 + i * 31 % 1100 END, 7
+FROM {series}
+"""
+FRAMES = """
+INSERT INTO frames (received_at, carrier, raw, raw_size, result, reason, device, data, heard_at, listens, kind)
+SELECT {now} - ({frames} - i) * 100, 'mqtt', {bytes}, 400, 'accepted', '', (1 + i % {buttons}) * {step}, {bytes},
+       {now} - ({frames} - i) * 100, {false}, 'alive'
+FROM {series}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Milliseconds of one page, from the request's first byte to the answer's last."""
+
+    database: str
+    case: str
+    buttons: int
+    frames: int
+    p50: float
+    p95: float
+    times_small: float  # p50 over that of the small fleet
+
+
+def fill(engine: sa.Engine, buttons: int, frames: int) -> None:
+    is_postgresql = engine.dialect.name == "postgresql"
+    now = database.milliseconds(database.now())
+    said = {
+        "step": STEP, "now": now, "buttons": buttons, "frames": frames,
+        "bytes": "'\\x7b7d'::bytea" if is_postgresql else "x'7b7d'", "false": "false" if is_postgresql else "0",
+    }  # fmt: skip
+    with engine.begin() as conn:
+        conn.exec_driver_sql(
+            "INSERT INTO accounts (name, display_name, role, password_hash, created_at) "
+            "VALUES ('claire', 'Claire Morvan', 'customer', '-', 0)"
+        )
+        for statement, count in ((BUTTONS, buttons), (FRAMES, frames)):
+            series = f"generate_series(1::bigint, {count}) AS i" if is_postgresql else "g"
+            text = statement.format(series=series, **said)
+            if not is_postgresql:
+                ones = f"WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < {count})"  # noqa: S608  our own
+                text = text.replace("SELECT", f"{ones} SELECT", 1)
+            conn.exec_driver_sql(text.replace("%", "%%") if is_postgresql else text)
+    if is_postgresql:  # as its autovacuum does by and by
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as conn:
+            conn.exec_driver_sql("VACUUM ANALYZE")
+
+
+@contextmanager
+def services(folder: Path, sizes: Mapping[str, tuple[int, int]]) -> Iterator[dict[tuple[str, str], Service]]:
+    """A service for each database and size, by their names."""
+    with ExitStack() as end:
+        cluster = end.enter_context(postgres.cluster(SETTINGS, on_disk=True))
+        found = {}
+        for size, (buttons, frames) in sizes.items():
+            for kind in ("SQLite", "PostgreSQL"):
+                home = folder / f"{kind}-{size}"
+                home.mkdir()
+                url = end.enter_context(cluster.database()) if kind == "PostgreSQL" else None
+                service = end.enter_context(running_service(home, url))
+                fill(service.engine, buttons, frames)
+                print(f"{kind}: {buttons} buttons, {frames} frames", file=sys.stderr)  # noqa: T201
+                found[kind, size] = service
+        yield found
+
+
+def address(service: Service, query: str, middle: bool) -> str:
+    if not middle:
+        return f"/buttons?{query}".rstrip("?")
+    asked, now = filters.parse(query), database.now()
+    with database.reading(service.engine) as conn:
+        half = min(listing.count(conn, asked.filter, now, 10**9) // 2, 200_000)
+        rows = conn.execute(listing.query(asked.filter, asked.order, now).offset(half).limit(1)).all()
+    after = listing.Position(rows[0].key, rows[0].id)
+    return f"/buttons?{asked.address(after=str(after))}"
+
+
+def run(folder: Path, *, buttons: int, frames: int, times: int, cases: Cases = CASES) -> list[Figure]:
+    small = min(SMALL, buttons)
+    sizes = {"large": (buttons, frames), "small": (small, min(frames, small))}
+    figures = []
+    with services(folder, sizes) as found:
+        for kind in ("SQLite", "PostgreSQL"):
+            taken: dict[tuple[str, str], list[float]] = {}
+            for size in ("small", "large"):
+                service = found[kind, size]
+                cookie = {"cookie": f"{guard.COOKIE}={service.cookie()}"}
+                with serving(service.app) as url:
+                    for case, (query, middle) in cases.items():
+                        taken[size, case] = asker.ask(
+                            address=urlsplit(url).netloc,
+                            headers=cookie,
+                            times=times,
+                            method="GET",
+                            path=address(service, query, middle),
+                            body=None,
+                            expects='id="list"',
+                        )
+            for size, (count, log) in sizes.items():
+                for case in cases:
+                    p50, p95 = (nearest_rank(taken[size, case], quantile) for quantile in (0.5, 0.95))
+                    ratio = p50 / nearest_rank(taken["small", case], 0.5)
+                    figures.append(Figure(kind, case, count, log, p50, p95, ratio))
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fleet_list", description=__doc__)
+    parser.add_argument("--buttons", type=int, default=100_000)
+    parser.add_argument("--frames", type=int, default=5_000_000)
+    parser.add_argument("--times", type=int, default=40)
+    asked = parser.parse_args()
+    BUILD.mkdir(parents=True, exist_ok=True)
+    machine = report.machine(BUILD)
+    with TemporaryDirectory(dir=BUILD) as folder:
+        figures = run(Path(folder), buttons=asked.buttons, frames=asked.frames, times=asked.times)
+    told = {"machine": machine, "rows_a_page": ROWS, "figures": [asdict(figure) for figure in figures]}
+    (BUILD / "fleet_list.json").write_text(json.dumps(told, indent=2))
+    table = Table(title="GET /buttons, ms", caption=f"load {machine['load']}, {machine['cores']} cores")
+    for heading in ("what", "buttons", "SQLite p50", "p95", "× small", "PostgreSQL p50", "p95", "× small"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    by = {(figure.database, figure.case, figure.buttons): figure for figure in figures}
+    for case in CASES:
+        both = [by[kind, case, asked.buttons] for kind in ("SQLite", "PostgreSQL")]
+        cells = [f"{value:.1f}" for figure in both for value in (figure.p50, figure.p95, figure.times_small)]
+        table.add_row(case, str(asked.buttons), *cells)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+if __name__ == "__main__":
+    main()
