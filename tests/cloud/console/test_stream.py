@@ -1,11 +1,13 @@
-"""The stream on a real server: what is sent, after which cut, and when it ends."""
+"""The stream on a real server: what is sent, after which cut, to which filter, and when it ends."""
 
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx2
 import pytest
@@ -34,10 +36,12 @@ class Client:
         self.url, self.cookie = url, cookie
 
     @contextmanager
-    def open(self, after: int | None = None, last_event_id: int | None = None) -> Iterator[Iterator[Event]]:
+    def open(
+        self, after: int | None = None, last_event_id: int | None = None, **query: Any
+    ) -> Iterator[Iterator[Event]]:
         """The events of a new connection, once the server has begun to answer."""
         headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
-        query = {} if after is None else {"after": after}
+        query |= {} if after is None else {"after": after}
         with (
             httpx2.Client(cookies={guard.COOKIE: self.cookie}, timeout=20) as client,
             client.stream("GET", f"{self.url}/stream", params=query, headers=headers) as response,
@@ -57,8 +61,37 @@ def _events(response: httpx2.Response) -> Iterator[Event]:
             fields = {}
 
 
-def ids(events: Iterator[Event], count: int) -> list[int | None]:
-    return [event.id for event in islice((event for event in events if event.kind == "frame"), count)]
+@dataclass(frozen=True)
+class News:
+    """One event `frames`."""
+
+    id: int | None
+    to: int
+    rows: list[tuple[int, bool, list[int], str]]
+    views: list[tuple[int, int, int]]  # heard, refused, N of "1 of N shown"
+
+
+def news(events: Iterator[Event]) -> Iterator[News]:
+    return (News(event.id, **json.loads(event.data)) for event in events if event.kind == "frames")
+
+
+def rows(events: Iterator[Event]) -> Iterator[tuple[int, list[int]]]:
+    """The id of each row, and the views that are shown it."""
+    return ((id, views) for one in news(events) for id, _, views, _ in one.rows)
+
+
+def ids(events: Iterator[Event], count: int) -> list[int]:
+    return [id for id, _ in islice(rows(events), count)]
+
+
+def until(events: Iterator[Event], to: int) -> list[News]:
+    """All that is told up to where the log has been read to `to`."""
+    told = []
+    for one in news(events):
+        told.append(one)
+        if one.to >= to:
+            return told
+    raise AssertionError(f"the stream ended before {to}")
 
 
 @pytest.fixture
@@ -68,27 +101,31 @@ def client(service: Service) -> Iterator[Client]:
 
 
 def test_a_frame_and_its_order_arrive_on_an_open_stream(service: Service, client: Client):
-    with client.open(after=0) as events:
+    with client.open(after=0, orders=True) as events:
         assert next(events).kind == "clock"
         service.press(2)
         frame = next(events)
         order = next(events)
 
-    assert (frame.kind, frame.id) == ("frame", 1)
-    assert frame.data.startswith('<tr data-id="1"')
-    assert "pickup · 2" in frame.data
+    assert (frame.kind, frame.id) == ("frames", 1)
+    [[id, is_refused, views, row]] = json.loads(frame.data)["rows"]
+    assert (id, is_refused, views) == (1, False, [0])
+    assert row.startswith('<tr data-id="1"')
+    assert "pickup · 2" in row
     assert order.kind == "order"
     assert order.id is None, "an order's event must not move the place to resume from"
     assert "waits for confirmation" in order.data
 
 
 def test_a_cut_stream_resumes_without_a_gap_and_without_a_double(service: Service, client: Client):
-    seen: list[int | None] = []
+    seen: list[int] = []
     with ThreadPoolExecutor(1) as presses:
         pressing = presses.submit(lambda: [service.press(kind="alive") for _ in range(40)])
         while len(seen) < 40:
             with client.open(after=0, last_event_id=len(seen)) as events:
-                seen += ids(events, min(7, 40 - len(seen)))
+                one = next(news(events))
+                seen += [id for id, *_ in one.rows]
+                assert one.id == one.to == len(seen)
         pressing.result()
 
     assert seen == list(range(1, 41))
@@ -105,7 +142,7 @@ def test_a_page_that_was_just_loaded_goes_on_from_what_it_shows(service: Service
 def test_ten_streams_at_once_all_see_every_frame(service: Service, client: Client):
     with ThreadPoolExecutor(10) as tabs:
 
-        def watch() -> list[int | None]:
+        def watch() -> list[int]:
             with client.open(after=0) as events:
                 return ids(events, 20)
 
@@ -118,7 +155,7 @@ def test_ten_streams_at_once_all_see_every_frame(service: Service, client: Clien
 
 def test_a_change_without_a_frame_is_seen_too_and_grows_the_version(service: Service, client: Client):
     service.press()
-    with client.open(after=1) as events:
+    with client.open(after=1, orders=True) as events:
         first = next(event for event in events if event.kind == "order")
         with service.engine.begin() as conn:
             cloud.pickups.store.cancel(conn, 1, "staff admin", database.now())
