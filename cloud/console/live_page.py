@@ -48,7 +48,10 @@ def live(
         span = SPAN if wanted.device is None else SPAN_OF_BUTTON
         above = store.reach(conn, until, span, wanted.device)
         frames = [] if fault else store.search(conn, wanted, above=above, until=until, limit=ROWS)
+    # The frames before those that are shown; where the search ended without enough of them, before what it covered.
     is_full = len(frames) == ROWS
+    before_these = frames[-1].id if is_full else above + 1 if above else None
+    older = f"{here}{'&' if '?' in here else '?'}before={before_these}"
     return desk.render(
         request,
         "console/live.html",
@@ -60,11 +63,11 @@ def live(
         said=said,
         fault=fault,
         wanted=wanted,
-        here=here,
+        newest_frames=moment.href(here),
         view=str(View(wanted, Rows.WIDE)),
-        # The frames before those that are shown; where the search ended without enough of them, what it covered.
-        older=frames[-1].id if is_full else above + 1 if above else None,
-        searched=None if is_full or not above else until - above if wanted.device is None else SPAN_OF_BUTTON,
+        older=moment.href(older) if before_these else None,
+        searched=span if above and not is_full else None,
+        searched_from=until,
         results=tuple(Result),
         kinds=filters.KINDS,
     )

@@ -97,7 +97,7 @@ class Moment:
         >>> Moment(_NEVER, _NEVER).href("/live?result=replayed")
         '/live?result=replayed'
         """
-        return "&".join((path, self.query)) if "?" in path else "?".join(filter(None, (path, self.query)))
+        return ("&" if "?" in path else "?").join(filter(None, (path, self.query)))
 
     def moved(self, **by: int) -> str:
         """The way to this page at another time: ``speed=30``, ``leap=-600``."""

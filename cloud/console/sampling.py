@@ -7,7 +7,7 @@ from cloud.frames.model import STEPS
 
 ROWS_S = 50  # rows a second that a page is given in the long run
 BURST = 400  # rows that it is given at once before: twice what it keeps
-RATE_S = 1.0  # over which the rate of frames is averaged
+RATE_S = 0.5  # over which the rate of frames is averaged
 FEWER, MORE, WHOLE = 1.5, 1.1, 0.9  # times ROWS_S: above it fewer are shown, below it more, below it all of them again
 
 

@@ -12,6 +12,7 @@ from babel.messages.pofile import read_po
 import cloud.accounts.model
 import cloud.frames.model
 from cloud import pages
+from cloud.console.filters import KINDS
 from cloud.words import N_
 from tests.cloud.web.test_catalogues import CLOUD, KEY, _ids, _texts, _used_in_templates
 
@@ -20,6 +21,7 @@ TEMPLATES = CLOUD / "templates" / "console"
 
 # Words of the domain that pages say as they are stored: `{{ _(frame.result) }}`.
 FAMILIES = {*cloud.accounts.model.Role} - {"customer"}
+FAMILIES |= {*cloud.frames.model.Result} | {*KINDS} | {"limit", "average", "good", "excellent"}
 
 # Names and units, the same in every language.
 NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
@@ -33,7 +35,6 @@ UNMARKED: set[str] = {
     "bytes.html",
     "counts.html",
     "downlinks.html",
-    "frame.html",
     "frame_page.html",
     "heard.html",
     "kpis.html",
@@ -41,7 +42,6 @@ UNMARKED: set[str] = {
     "order_page.html",
     "orders.html",
     "overview.html",
-    "rows.html",
     "stamps.html",
     "traffic.html",
     "traffic_table.html",
