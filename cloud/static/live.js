@@ -3,7 +3,6 @@
 // Every frame has the log's id. The page knows up to which it has been told, and asks for what follows (stream.js), so
 // a cut, a pause, a hidden tab or a restarted server costs a moment and never a frame. What it says of the stream is
 // what the server told of it: how many frames came, how many of them it shows.
-"use strict";
 
 const KEPT = 200; // rows
 const HERE_MS = 10_000; // between two words to the hub that this page is here

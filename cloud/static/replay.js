@@ -1,6 +1,4 @@
 // The band of a replay: its clock runs, and p is its pause.
-"use strict";
-
 const band = document.querySelector(".band");
 const pace = Number(band.dataset.speed);
 const begun = { shown: Number(band.dataset.now), at: Date.now() };
