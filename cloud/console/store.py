@@ -1,6 +1,6 @@
 """What the console reads across the other features' tables: counts for the strip, and orders with their stamps."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,9 +9,8 @@ import sqlalchemy as sa
 
 from cloud.accounts.store import accounts
 from cloud.fleet.store import buttons
-from cloud.frames.model import Result
 from cloud.frames.store import frames
-from cloud.pickups.model import Event, State
+from cloud.pickups.model import State
 from cloud.pickups.store import pickup_events, pickups
 from cloud.stamps.store import stamps
 from cloud.stamps.vault import Vault
@@ -56,8 +55,9 @@ def orders(
     before: int | None = None,
     state: State | None = None,
     button_id: int | None = None,
+    which: Sequence[sa.ColumnElement[bool]] = (),
 ) -> list[Order]:
-    """Orders with an id below `before`, newest first."""
+    """Orders with an id below `before`, newest first; `which` are further conditions, such as those of pickups.past."""
     query = _ORDERS.order_by(pickups.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(pickups.c.id < before)
@@ -65,6 +65,7 @@ def orders(
         query = query.where(pickups.c.state == state)
     if button_id is not None:
         query = query.where(pickups.c.button_id == button_id)
+    query = query.where(*which)
     return [_order(row, vault) for row in conn.execute(query)]
 
 
@@ -89,23 +90,6 @@ def changed_orders(conn: sa.Connection, vault: Vault, after_event: int, limit: i
 
 def last_event(conn: sa.Connection) -> int:
     return conn.scalar(sa.select(sa.func.coalesce(sa.func.max(pickup_events.c.id), 0))) or 0
-
-
-def results_since(conn: sa.Connection, since: datetime) -> dict[Result, int]:
-    """How many frames ended with which result."""
-    query = sa.select(frames.c.result, sa.func.count()).where(frames.c.received_at >= since).group_by(frames.c.result)
-    return {Result(result): count for result, count in conn.execute(query)}
-
-
-def oldest_request(conn: sa.Connection) -> datetime | None:
-    query = sa.select(sa.func.min(pickups.c.requested_at)).where(pickups.c.state == State.REQUESTED)
-    return conn.scalar(query)
-
-
-def confirmed_since(conn: sa.Connection, since: datetime) -> int:
-    events = pickup_events.c
-    query = sa.select(sa.func.count()).where(events.event == Event.CONFIRMED, events.at >= since)
-    return conn.scalar(query) or 0
 
 
 def count_buttons(conn: sa.Connection, heard_since: datetime) -> tuple[int, int]:

@@ -49,7 +49,7 @@ def waiting(conn: sa.Connection, now: datetime) -> Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How often an event happened, and when last."""
+    """To how many orders an event happened, and when last."""
 
     count: int = 0
     newest: datetime | None = None
@@ -57,7 +57,8 @@ class Told:
 
 def happened(conn: sa.Connection, since: datetime, now: datetime) -> dict[str, Told]:
     """The events from `since` until `now`, by name; those that did not happen are left out."""
-    query = sa.select(_of.event, sa.func.count(), sa.func.max(_of.at)).where(_of.at >= since, _of.at <= now)
+    orders, newest = sa.func.count(sa.distinct(_of.pickup_id)), sa.func.max(_of.at)
+    query = sa.select(_of.event, orders, newest).where(_of.at >= since, _of.at <= now)
     return {event: Told(count, newest) for event, count, newest in conn.execute(query.group_by(_of.event))}
 
 
