@@ -6,14 +6,14 @@ Staff's texts stand in their templates in English, and in French in the catalogu
 """
 
 import io
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import jinja2
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
@@ -33,6 +33,7 @@ STATIC = Path(__file__).parent / "static"
 LOCALE = Path(__file__).parent / "locale"
 
 _CLOCK = {"fr": "H 'h' mm", "en": "HH:mm"}
+_DAY = "EEE d MMM"
 _INSTANT = {"fr": "EEE d MMM, H 'h' mm", "en": "EEE d MMM, HH:mm"}
 _SECOND = {"fr": "EEE d MMM, H 'h' mm 'min' ss 's'", "en": "EEE d MMM, HH:mm:ss"}
 _INSTANT_WHOLE = {
@@ -173,6 +174,10 @@ class Words:
         """The time of the day in Paris: ``09:42``, ``9 h 42``."""
         return self._format(moment, _CLOCK)
 
+    def day(self, day: date) -> str:
+        """``Fri 20 Nov``, ``ven. 20 nov.``"""
+        return format_date(day, _DAY, locale=self.lang).replace(" ", NBSP)
+
     def _span(self, span: timedelta) -> str:
         seconds = max(0, int(span.total_seconds()))
         days, hours, minutes = seconds // 86400, seconds // 3600, seconds // 60
@@ -212,6 +217,7 @@ def _environment(lang: str) -> jinja2.Environment:
         instant=words.instant,
         second=words.second,
         clock=words.clock,
+        day=words.day,
         say=words.say,
     )
     return environment

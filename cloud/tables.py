@@ -7,6 +7,8 @@ import cloud.downlinks.store
 import cloud.fleet.store
 import cloud.frames.keeping
 import cloud.frames.store
+import cloud.frames.tally
+import cloud.gauges
 import cloud.pickups.store
 import cloud.stamps.ledger
 import cloud.stamps.store

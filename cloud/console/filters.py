@@ -57,7 +57,7 @@ class Rows(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What one page wants of a stream. As text it is a query: ``rows=wide&result=replayed``, or the overview's ``""``."""
+    """What one page wants of a stream. As text it is a query: ``rows=wide&result=replayed``, or none."""
 
     wanted: Filter
     rows: Rows = Rows.NARROW

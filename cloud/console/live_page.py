@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 
 import cloud.frames.store
 from cloud import database
-from cloud.console import desk, filters, replay
+from cloud.console import desk, filters, replay, stream
 from cloud.console.desk import Before, See
 from cloud.console.filters import Rows, View
 from cloud.frames.model import Filter, Result
@@ -43,7 +43,7 @@ def live(
 
     with database.reading(request.app.state.engine) as conn:
         store = cloud.frames.store
-        newest = store.id_at(conn, moment.now) if moment.is_replay else store.last_id(conn)
+        newest = stream.newest(conn, moment)
         until = newest if before is None else min(before - 1, newest)
         span = SPAN if wanted.device is None else SPAN_OF_BUTTON
         above = store.reach(conn, until, span, wanted.device)

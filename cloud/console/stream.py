@@ -112,6 +112,18 @@ async def stream(
             await asyncio.sleep(line.pause_s)
 
 
+def newest(conn: sa.Connection, moment: replay.Moment) -> int:
+    """The log's newest frame at that moment: where a page's stream begins."""
+    return cloud.frames.store.id_at(conn, moment.now) if moment.is_replay else cloud.frames.store.last_id(conn)
+
+
+def newest_orders(conn: sa.Connection, vault: Vault, moment: replay.Moment, frame: int) -> list[store.Order]:
+    """As many as a page shows, newest first, as they stood at that moment."""
+    if moment.is_replay:
+        return store.orders_at(conn, vault, moment.now, frame, ORDERS)
+    return store.orders(conn, vault, limit=ORDERS)
+
+
 def stopping(request: Request) -> bool:
     """Whether the server is being stopped: it waits for open answers to end, and a stream has no end of its own."""
     return getattr(request.app.state, "stopping", lambda: False)()
@@ -225,6 +237,7 @@ class Line:
         self._told_at = time.monotonic()
         self._whole_to: int | None = None  # up to this frame nothing is left out
         self._event: int | None = None
+        self._versions: dict[int, int] = {}  # of a replay's orders, as they were told
         self._samplers = [Sampler(time.monotonic()) for _ in views]
         self._checked_at = -WAIT_S
         self.done = False
@@ -318,6 +331,8 @@ class Line:
             else:
                 tell = {of: cloud.frames.store.count(conn, of, above=self._id, until=to) for of in wanted}
                 counts = [tell[view.wanted] for view in self._views]
+            if self._orders:
+                yield from self._replayed_orders(conn, to)
         whole = least == 1 and to <= self._whole_to
         steps = [
             1 if whole else max(least, sampler.sift(count, time.monotonic()))
@@ -325,6 +340,14 @@ class Line:
         ]
         self._id = to
         yield from self._batch(heard, counts, steps)
+
+    def _replayed_orders(self, conn: sa.Connection, frame: int) -> Iterator[ServerSentEvent]:
+        vault, now = self._request.app.state.vault, self._now()
+        for order in store.orders_at(conn, vault, now, frame, ORDERS)[::-1]:
+            if self._versions.get(order.id) != order.version:
+                self._versions[order.id] = order.version
+                row = pages.fragment("console/order.html", lang=self._lang, now=now, order=order)
+                yield ServerSentEvent(event="order", raw_data=row)
 
     def _batch(
         self, heard: Sequence[Sequence[Kept]], counts: Sequence[tuple[int, int]], steps: Sequence[int]

@@ -62,6 +62,7 @@ pickup_events = sa.Table(
     sa.Column("event", sa.Text, nullable=False),  # pickups.model.Event
     sa.Column("state", sa.Text, nullable=False),  # the state it led to
     sa.Column("actor", sa.Text, nullable=False),  # "button 0012AB34", "customer c.morvan@example.org", "staff admin"
+    sa.Index("ix_pickup_events_at", "at", "event", "pickup_id"),  # what happened on a day, from the index alone
 )
 
 

@@ -46,7 +46,7 @@ function open(alone) {
 
 function want() {
   saidAt = Date.now();
-  port.postMessage({ kind: "want", view, lang, replay, orders: Boolean(orders) && !replay, after: last });
+  port.postMessage({ kind: "want", view, lang, replay, orders: Boolean(orders), after: last });
 }
 
 function hear(said) {

@@ -1,4 +1,5 @@
-// The band of a replay: its clock runs, and p is its pause.
+// The band of a replay: its clock runs, p is its pause, and what the page asks for and leads to is of the same time.
+
 const band = document.querySelector(".band");
 const pace = Number(band.dataset.speed);
 const begun = { shown: Number(band.dataset.now), at: Date.now() };
@@ -21,6 +22,19 @@ function run() {
   const time = document.querySelector("#replay-time time");
   time.textContent = said(Math.min(begun.shown + (now - begun.at) * pace, now));
 }
+
+document.body.addEventListener("htmx:configRequest", ({ detail }) => {
+  if (detail.path !== "/badges") detail.parameters.replay = band.dataset.replay; // the bar tells of now
+});
+
+const REPLAYED = ["/", "/live", "/traffic"];
+addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  if (!link || link.closest(".band") || link.origin !== location.origin || !REPLAYED.includes(link.pathname)) return;
+  const query = new URLSearchParams(link.search);
+  query.set("replay", band.dataset.replay);
+  link.search = query;
+});
 
 if (pace) setInterval(run, 250);
 addEventListener("keydown", (event) => {

@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-import cloud.frames.store
-from cloud import database
 from tests.browser.desk import PICTURES, Desk, faults
 from tests.cloud.console.service import BUTTON, Service, serving
 from tests.sealing import callback
@@ -184,9 +182,7 @@ def test_everybody_can_use_the_stream(chromium: Browser, service: Service, theme
     PICTURES.mkdir(parents=True, exist_ok=True)
     with serving(service.app) as url:
         for width, height in ((1440, 900), (390, 844)):
-            desk = Desk(
-                chromium, service, url, viewport={"width": width, "height": height}, color_scheme=theme
-            )
+            desk = Desk(chromium, service, url, viewport={"width": width, "height": height}, color_scheme=theme)
             for lang in ("en", "fr"):
                 page = desk.open(f"/live?lang={lang}")
                 expect(page.locator("#live")).to_have_text("live, no gap" if lang == "en" else "en direct, sans trou")

@@ -33,18 +33,12 @@ UNMARKED: set[str] = {
     "button.html",
     "buttons.html",
     "bytes.html",
-    "counts.html",
     "downlinks.html",
     "frame_page.html",
     "heard.html",
-    "kpis.html",
     "nothing_found.html",
     "order_page.html",
-    "orders.html",
-    "overview.html",
     "stamps.html",
-    "traffic.html",
-    "traffic_table.html",
 }
 
 
