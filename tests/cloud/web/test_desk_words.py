@@ -11,6 +11,7 @@ from babel.messages.pofile import read_po
 
 import cloud.accounts.model
 import cloud.frames.model
+import cloud.pickups.model
 from cloud import pages
 from cloud.words import N_
 from tests.cloud.web.test_catalogues import CLOUD, KEY, _ids, _texts, _used_in_templates
@@ -19,10 +20,10 @@ FRENCH = CLOUD / "locale" / "fr" / "LC_MESSAGES" / "desk"
 TEMPLATES = CLOUD / "templates" / "console"
 
 # Words of the domain that pages say as they are stored: `{{ _(frame.result) }}`.
-FAMILIES = {*cloud.accounts.model.Role} - {"customer"}
+FAMILIES = ({*cloud.accounts.model.Role} - {"customer"}) | {*cloud.pickups.model.State}
 
 # Names and units, the same in every language.
-NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
+NAMES = {"Domino", "Français", "English", "dBm", "mV", "ms", "Enter", "SHA"}
 
 # Not marked yet.
 UNMARKED: set[str] = {
@@ -31,20 +32,14 @@ UNMARKED: set[str] = {
     "button.html",
     "buttons.html",
     "bytes.html",
-    "counts.html",
     "downlinks.html",
     "frame.html",
     "frame_page.html",
     "heard.html",
-    "kpis.html",
     "nothing_found.html",
     "order_page.html",
-    "orders.html",
-    "overview.html",
     "rows.html",
     "stamps.html",
-    "traffic.html",
-    "traffic_table.html",
 }
 
 
