@@ -26,7 +26,7 @@ class Refusal:
 
 
 REFUSALS = (
-    Refusal("f-bad", {Result.REPLAYED: N_("replayed"), Result.STALE: N_("stale")}),
+    Refusal("f-bad", {Result.REPLAYED: N_("replayed"), Result.STALE: N_("too old")}),
     Refusal("hatched", {Result.BAD_SEAL: N_("seal wrong"), Result.WRONG_GENERATION: N_("key old")}),
     Refusal("f-soft", {Result.UNKNOWN_BUTTON: N_("unknown"), Result.REVOKED: N_("revoked")}),
     Refusal("f-warn", {Result.MALFORMED: N_("malformed"), Result.OVER_BUDGET: N_("too many")}),

@@ -11,6 +11,7 @@ from babel.messages.pofile import read_po
 
 import cloud.accounts.model
 import cloud.frames.model
+import cloud.pickups.model
 from cloud import pages
 from cloud.console.filters import KINDS
 from cloud.words import N_
@@ -20,11 +21,11 @@ FRENCH = CLOUD / "locale" / "fr" / "LC_MESSAGES" / "desk"
 TEMPLATES = CLOUD / "templates" / "console"
 
 # Words of the domain that pages say as they are stored: `{{ _(frame.result) }}`.
-FAMILIES = {*cloud.accounts.model.Role} - {"customer"}
+FAMILIES = ({*cloud.accounts.model.Role} - {"customer"}) | {*cloud.pickups.model.State}
 FAMILIES |= {*cloud.frames.model.Result} | {*KINDS} | {"limit", "average", "good", "excellent"}
 
 # Names and units, the same in every language.
-NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
+NAMES = {"Domino", "Français", "English", "dBm", "mV", "ms", "Enter", "SHA"}
 
 # Not marked yet.
 UNMARKED: set[str] = {
