@@ -1,6 +1,6 @@
 // The band of a replay: its clock runs, p is its pause, and what the page asks for and leads to is of the same time.
 
-const band = document.querySelector(".band");
+const band = document.querySelector(".past");
 const pace = Number(band.dataset.speed);
 const begun = { shown: Number(band.dataset.now), at: Date.now() };
 const isFrench = document.documentElement.lang === "fr";
@@ -30,7 +30,7 @@ document.body.addEventListener("htmx:configRequest", ({ detail }) => {
 const REPLAYED = ["/", "/live", "/traffic"];
 addEventListener("click", (event) => {
   const link = event.target.closest("a[href]");
-  if (!link || link.closest(".band") || link.origin !== location.origin || !REPLAYED.includes(link.pathname)) return;
+  if (!link || link.closest(".past") || link.origin !== location.origin || !REPLAYED.includes(link.pathname)) return;
   const query = new URLSearchParams(link.search);
   query.set("replay", band.dataset.replay);
   link.search = query;

@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+import cloud.frames.store
+from cloud import database, pages
+from cloud.console import replay
 from tests.browser.desk import PICTURES, Desk, faults
 from tests.cloud.console.service import BUTTON, Service, serving
 from tests.sealing import callback
@@ -201,3 +204,102 @@ def fill(service: Service) -> None:
     service.hear(b"no json")
     service.hear(callback(0xFE03D1A0, bytes(12)), device=0xFE03D1A0)
     service.hear(callback(BUTTON, bytes(12)))
+
+
+def an_hour_ago(service: Service, count: int) -> tuple[datetime, list[int]]:
+    """Frames of a past hour, kept then: when it began, and their ids as the log has them."""
+    begin = database.now() - 3 * HOUR
+    with service.engine.connect() as conn:
+        before = cloud.frames.store.last_id(conn)
+    for number in range(count):
+        service.press(kind="alive", now=begin + number * HOUR / count)
+    with service.engine.connect() as conn:
+        return begin, [frame.id for frame in cloud.frames.store.after(conn, before)]
+
+
+def replayed(begin: datetime, speed: int) -> str:
+    return f"replay={replay.Replay(begin, database.now(), speed)}"
+
+
+def test_a_replayed_hour_shows_what_the_log_has_in_its_order(desk: Desk, service: Service):
+    service.press(kind="alive", now=database.now() - 5 * HOUR)
+    begin, ids = an_hour_ago(service, 60)
+    service.press(kind="alive")  # of now: not in that hour
+
+    page = desk.open(f"/live?{replayed(begin + timedelta(minutes=50), 60)}")
+    before = shown(page)
+    expect(page.locator("#live")).to_have_text("replayed, no gap")
+    expect(page.locator(".past")).to_contain_text("at 60×")
+    with watched(page):
+        rest = ids[len(before) - 1 :]
+        expect(page.locator(f"#frames tr[data-id='{rest[-1]}']")).to_be_visible()
+        missed = [id for id in shown(page) if id not in before and id not in came(page)]
+        assert [*sorted(missed), *came(page)] == rest
+    assert before == [*reversed(ids[: len(before) - 1]), 1]
+    assert page.title().startswith("Replay · ")
+    assert page.locator("#frames.lit").count() == 0, "the lamp means now"
+
+
+def test_a_replay_is_paused_hastened_moved_and_left(desk: Desk, service: Service):
+    begin, _ = an_hour_ago(service, 6)
+    page = desk.open(f"/live?kind=alive&{replayed(begin, 1)}")
+    band = page.get_by_role("region", name="Replay")
+
+    page.keyboard.press("p")
+    expect(band).to_contain_text("it stands")
+    expect(page.locator("#live")).to_have_text("the replay stands")
+    standing = band.locator("time").get_attribute("datetime")
+    band.get_by_role("link", name="10 min on").click()
+    expect(band.locator("time")).not_to_have_attribute("datetime", standing or "")
+    assert datetime.fromisoformat(band.locator("time").get_attribute("datetime") or "") - datetime.fromisoformat(
+        standing or ""
+    ) == timedelta(minutes=10)
+    band.get_by_role("link", name="30×").click()
+    expect(band).to_contain_text("at 30×")
+    assert "kind=alive" in page.url
+    page.get_by_role("link", name="Overview").click()
+    expect(page).to_have_url(re.compile(r"/\?replay="))
+    expect(page.locator("#live")).to_have_text("replayed, no gap")
+    band.get_by_role("link", name="Back to now").click()
+
+    expect(page).to_have_url(f"{desk.url}/")
+    expect(band).to_have_count(0)
+
+
+def test_an_hour_is_picked_on_the_chart_and_replayed(desk: Desk, service: Service):
+    begin, _ = an_hour_ago(service, 6)
+    page = desk.open("/traffic/days")
+    expect(page.locator("#days canvas")).to_be_visible()
+    said = page.locator("#picked")
+
+    page.locator("#days").focus()
+    page.keyboard.press("Home")
+    expect(said).to_contain_text("frames, 0 refused")
+    picked = page.get_by_label("From, in Paris").input_value()
+    for key in ("+", "+", "-", "ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert page.get_by_label("From, in Paris").input_value() == picked
+    assert picked == f"{begin.astimezone(pages.PARIS):%Y-%m-%dT%H:00}"
+    page.keyboard.press("Enter")
+
+    page.wait_for_url(re.compile(r"/live\?replay="))
+    expect(page.get_by_role("region", name="Replay")).to_contain_text("at 10×")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everybody_can_travel_in_time(chromium: Browser, service: Service, theme: str):
+    begin, _ = an_hour_ago(service, 30)
+    paths = {"days": "/traffic/days?", "replay": f"/live?{replayed(begin + HOUR / 2, 0)}&", "replay-overview": "/?"}
+    paths["replay-overview"] += f"{replayed(begin + HOUR / 2, 0)}&"
+    with serving(service.app) as url:
+        for width, height in ((1440, 900), (390, 844)):
+            desk = Desk(chromium, service, url, viewport={"width": width, "height": height}, color_scheme=theme)
+            for name, path in paths.items():
+                for lang in ("en", "fr"):
+                    page = desk.open(f"{path}lang={lang}")
+                    page.screenshot(path=PICTURES / f"{name}-{lang}-{theme}-{width}.png")
+                    assert page.evaluate("document.documentElement.scrollWidth") <= width
+                    assert faults(page) == []
+                    page.close()
+            desk.context.close()
+            assert desk.complaints == []
