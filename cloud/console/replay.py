@@ -39,7 +39,8 @@ class Replay:
 
     def at(self, wall: datetime) -> datetime:
         """What it shows at `wall`: never what is still to come."""
-        return min(self.begin + max(wall - self.wall, timedelta(0)) * self.speed, wall)
+        passed = max(wall - self.wall, timedelta(0)) * self.speed
+        return self.begin + min(passed, wall - self.begin)
 
     def at_speed(self, speed: int, wall: datetime) -> "Replay":
         return Replay(self.at(wall), wall, speed)

@@ -38,7 +38,7 @@ function draw(data) {
           [3600, "{HH}:{mm}", isFrench ? "\n{DD}/{MM}" : "\n{D} {MMM}", null, null, null, null, null, 1],
           [60, "{HH}:{mm}", isFrench ? "\n{DD}/{MM}" : "\n{D} {MMM}", null, null, null, null, null, 1],
         ] },
-        { ...axis, size: 56 },
+        { ...axis, size: 56, incrs: [1, 2, 5].flatMap((n) => [n, n * 10, n * 100, n * 1000, n * 10_000]).sort((a, b) => a - b) },
       ],
       series: [
         { label: said.time, value: (_, at) => (at === null ? "—" : dated.format(at * 1000)) },
@@ -73,7 +73,7 @@ function pick(at) {
   const values = { hour: dated.format(picked * 1000), frames: number(frames), refused: number(refused) };
   document.getElementById("picked").textContent = plot.dataset.picked.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   const { min, max } = chart.scales.x;
-  if (picked < min || picked + HOUR > max) show(picked + HOUR / 2, max - min);
+  if (min !== null && (picked + HOUR <= min || picked >= max)) show(picked + HOUR / 2, max - min);
   chart.redraw(false);
 }
 

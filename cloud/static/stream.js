@@ -17,6 +17,7 @@ const GONE_MS = 45_000; // a page that has not said for so long that it is here 
 const RETRY_MS = [1_000, 2_000, 5_000, 10_000];
 const JOIN_MS = 30; // pages that are opened together join together
 const MOST_LINES = 4; // of the six connections
+const MOST_VIEWS = 32; // that the server takes of one line
 
 class Hub {
   constructor() {
@@ -101,7 +102,8 @@ class Line {
     const pages = this.hub.on(this.key).map(([, page]) => page);
     if (!pages.length) return;
     const [lang, replay] = JSON.parse(this.key);
-    this.views = [...new Set(pages.map((page) => page.view))];
+    this.views = [...new Set(pages.map((page) => page.view))].slice(0, MOST_VIEWS);
+    this.tell({ kind: "full" }, (page) => !this.views.includes(page.view));
     const query = new URLSearchParams(this.views.map((view) => ["view", view]));
     query.set("after", Math.min(...pages.map((page) => page.after)));
     query.set("orders", pages.some((page) => page.orders));

@@ -90,9 +90,9 @@ class Service:
 
 
 @contextmanager
-def running_service(folder: Path) -> Iterator[Service]:
-    """A service with one button in its fleet."""
-    engine = database.connect(f"sqlite:///{folder / 'domino.db'}")
+def running_service(folder: Path, url: str | None = None) -> Iterator[Service]:
+    """A service with one button in its fleet, in a new SQLite database or in the one at `url`, which has its tables."""
+    engine = database.connect(url or f"sqlite:///{folder / 'domino.db'}")
     database.metadata.create_all(engine)
     bell = live.Bell()
     app = create_app(
