@@ -33,6 +33,7 @@ import cloud.fleet.store as fleet
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
+from cloud.console.keeper import FigureKeeper
 from cloud.frames import store as frames
 from cloud.frames.keeper import LogKeeper
 from cloud.frames.metrics import Links
@@ -126,6 +127,7 @@ def run(
         Ear(opened.engine, committed),
         LogKeeper(opened.engine, settings.frames_kept_days),
         Scales(opened.engine),
+        FigureKeeper(opened.engine, settings.frames_kept_days, registry),
         *probes,
         *health.parts,
     )
@@ -170,6 +172,7 @@ def run_web(settings: Settings, announce: Announce) -> None:
         Ear(opened.engine, heard),
         LogKeeper(opened.engine, settings.frames_kept_days),
         Scales(opened.engine),
+        FigureKeeper(opened.engine, settings.frames_kept_days, registry),
         *health.parts,
     )
     with _running(opened, parts) as runs:

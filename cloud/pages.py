@@ -33,7 +33,9 @@ STATIC = Path(__file__).parent / "static"
 LOCALE = Path(__file__).parent / "locale"
 
 _CLOCK = {"fr": "H 'h' mm", "en": "HH:mm"}
+_DAY = "EEE d MMM"
 _INSTANT = {"fr": "EEE d MMM, H 'h' mm", "en": "EEE d MMM, HH:mm"}
+_SECOND = {"fr": "EEE d MMM, H 'h' mm 'min' ss 's'", "en": "EEE d MMM, HH:mm:ss"}
 _INSTANT_WHOLE = {
     "fr": "EEEE d MMMM y, H 'h' mm 'min' ss 's, heure de Paris'",
     "en": "EEE d MMM y, HH:mm:ss, 'Paris time'",
@@ -47,6 +49,7 @@ def render(
     url = request.url.replace(path=here, query="") if here else request.url
     switch = {other: "?".join((url.path, url.include_query_params(lang=other).query)) for other in LANGUAGES}
     known = {"status": status, "path": request.url.path, "session": getattr(request.state, "session", None)}
+    known["moment"] = getattr(request.state, "moment", None)  # of a page that can be replayed (cloud.console.replay)
     page = fragment(template, lang=lang, switch=switch, **known, **context)
     answer = HTMLResponse(page, status)
     if request.query_params.get("lang") in LANGUAGES:
@@ -179,6 +182,10 @@ class Words:
         """The day, where a page says it once: ``Wed 18``, ``mer. 18``."""
         return format_datetime(moment, "EEE d", tzinfo=PARIS, locale=self.lang)
 
+    def second(self, moment: datetime) -> Markup:
+        """``Fri 20 Nov, 09:42:30``, in Paris."""
+        return self._time(moment, self._format(moment, _SECOND))
+
     def clock(self, moment: datetime) -> str:
         """The time of the day in Paris: ``09:42``, ``9 h 42``."""
         return self._format(moment, _CLOCK)
@@ -232,6 +239,7 @@ def _environment(lang: str) -> jinja2.Environment:
         age=words.age,
         ago=words.ago,
         instant=words.instant,
+        second=words.second,
         clock=words.clock,
         day=words.day,
         month=words.month,

@@ -10,6 +10,8 @@ import cloud.fleet.store
 import cloud.fleet.views
 import cloud.frames.keeping
 import cloud.frames.store
+import cloud.frames.tally
+import cloud.gauges
 import cloud.pickups.store
 import cloud.stamps.ledger
 import cloud.stamps.store

@@ -23,6 +23,7 @@ import cloud.appeals.model
 import cloud.appeals.pages
 import cloud.console.api
 import cloud.console.pages
+import cloud.console.stream
 import cloud.downlinks.model
 import cloud.downlinks.pages
 import cloud.fleet.imports
@@ -59,7 +60,7 @@ TOLD = frozenset({400, 403, 404, 409, 413, 429, 500, 503})  # statuses that have
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     # Not no-referrer: with that a browser also hides the Origin of our own forms, which is what we check.
@@ -129,6 +130,7 @@ def create_app(
     app.state.vault = vault
     app.state.desk = desk
     app.state.bell = bell
+    app.state.tail = cloud.console.stream.Tail(engine, vault)
     app.state.downlinks_per_day = downlinks_per_day
     app.state.key_master = key_master
     app.state.keys = keys

@@ -5,35 +5,44 @@ minute that looks like a fall. Refusals are few and have their own scale below t
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from cloud.frames.model import Result
+from cloud.words import N_, Said
 
 MINUTE = timedelta(minutes=1)
 WINDOWS = {30: 5, 60: 10, 180: 30}  # minutes shown -> minutes between the marks of the time axis
 LONGEST = timedelta(minutes=max(WINDOWS))
 
-# Four textures at most can be told apart, so refusals that call for the same look stand together.
-REFUSALS = (
-    ("replayed, stale", "f-bad", {Result.REPLAYED, Result.STALE}),
-    ("wrong seal or key", "hatched", {Result.BAD_SEAL, Result.WRONG_GENERATION}),
-    ("unknown, revoked", "f-soft", {Result.UNKNOWN_BUTTON, Result.REVOKED}),
-    ("malformed, too many", "f-warn", {Result.MALFORMED, Result.OVER_BUDGET}),
-)
-TEXTURES = {result: texture for _, texture, results in REFUSALS for result in results}
 
-LEFT, RIGHT = 30.0, 782.0  # pixels, of a drawing of 952 by 200
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Reasons that call for the same look, each in a word or two: no more than four textures can be told apart."""
+
+    texture: str
+    reasons: Mapping[Result, Said]
+
+
+REFUSALS = (
+    Refusal("f-bad", {Result.REPLAYED: N_("replayed"), Result.STALE: N_("too old")}),
+    Refusal("hatched", {Result.BAD_SEAL: N_("seal wrong"), Result.WRONG_GENERATION: N_("key old")}),
+    Refusal("f-soft", {Result.UNKNOWN_BUTTON: N_("unknown"), Result.REVOKED: N_("revoked")}),
+    Refusal("f-warn", {Result.MALFORMED: N_("malformed"), Result.OVER_BUDGET: N_("too many")}),
+)
+TEXTURES = {result: one.texture for one in REFUSALS for result in one.reasons}
+
+LEFT, RIGHT = 30.0, 782.0  # pixels, of a drawing of 790 by 200
 WORTH_NAMING = 3  # refusals in a minute; below that a label says less than the bars do
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A tick of an axis."""
+    """A tick of an axis: a count, or a time of the day."""
 
     at: float
-    text: str
+    value: int | datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ class Scale:
         return self.zero - (self.zero - self.high) * count / self.top
 
     def marks(self, *counts: int) -> tuple[Mark, ...]:
-        return tuple(Mark(self.y(count), str(count)) for count in counts)
+        return tuple(Mark(self.y(count), count) for count in counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,8 @@ class Bar:
 class Peak:
     x: float
     y: float
-    text: str
+    refused: int
+    at: datetime  # the minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +88,9 @@ class Traffic:
     hours: tuple[Mark, ...]
     counts: tuple[Mark, ...]
     refused_counts: tuple[Mark, ...]
-    label: str  # the chart in one sentence
-    table: tuple[tuple[datetime, int, int], ...]  # minute, heard, refused; newest first
+    most: int  # a minute
+    refused: int  # in all
+    table: tuple[tuple[datetime, Counter[Result]], ...]  # how many of each in a minute; newest first
 
 
 def traffic(
@@ -92,10 +103,12 @@ def traffic(
     since = until - length * MINUTE
 
     heard: Counter[datetime] = Counter()
+    table: defaultdict[datetime, Counter[Result]] = defaultdict(Counter)
     refused: defaultdict[datetime, Counter[str]] = defaultdict(Counter)
     for at, result, count in minutes:
         if at >= since:
             heard[at] += count
+            table[at][result] += count
             if result in TEXTURES:
                 refused[at][TEXTURES[result]] += count
     most, most_refused = max([in_last_minute, *heard.values()]), max((s.total() for s in refused.values()), default=0)
@@ -115,8 +128,7 @@ def traffic(
     peak = None
     if most_refused >= WORTH_NAMING:
         at = max(at for at, stack in refused.items() if stack.total() == most_refused)
-        said = f"{most_refused} refused in the minute of {_clock(at, zone)}"
-        peak = Peak(x(at), refused_scale.y(most_refused), said)
+        peak = Peak(x(at), refused_scale.y(most_refused), most_refused, at)
 
     return Traffic(
         since=since,
@@ -126,17 +138,15 @@ def traffic(
         bars=tuple(bars),
         peak=peak,
         hours=tuple(
-            Mark(x(at), _clock(at, zone))
+            Mark(x(at), at)
             for at in ends
             if at.astimezone(zone).minute % WINDOWS[length] == 0 and LEFT + 14 < x(at) < RIGHT - 14
         ),
         counts=scale.marks(0, scale.top // 2, scale.top),
         refused_counts=refused_scale.marks(0, refused_scale.top),
-        label=(
-            f"Frames a minute from {_clock(since, zone)} to {_clock(now, zone)}: {in_last_minute} now, {most} at most; "
-            f"{sum(stack.total() for stack in refused.values())} refused"
-        ),
-        table=tuple((at, heard[at], refused[at].total()) for at in sorted(heard, reverse=True)),
+        most=most,
+        refused=sum(stack.total() for stack in refused.values()),
+        table=tuple((at, table[at]) for at in sorted(table, reverse=True)),
     )
 
 
@@ -152,7 +162,3 @@ def _round_up(count: int) -> int:
             if count <= digit * power:
                 return digit * power
         power *= 10
-
-
-def _clock(at: datetime, zone: tzinfo) -> str:
-    return f"{at.astimezone(zone):%H:%M}"

@@ -1,5 +1,6 @@
 """What the operators' pages share: who may see them, the language they speak, their lists' sizes."""
 
+from datetime import date
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -19,12 +20,15 @@ See = Annotated[Session, Depends(guard.signed_in(Right.SEE))]
 Operate = Annotated[Session, Depends(guard.signed_in(Right.OPERATE))]
 Administer = Annotated[Session, Depends(guard.signed_in(Right.ADMINISTER))]
 Id = Annotated[int, Path(ge=0, le=store.MAX_ID)]
+# Far from the ends of the calendar, whatever the zone.
+Day = Annotated[date | None, Query(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
 Before = Annotated[int | None, Query(ge=1, le=store.MAX_ID)]
 
 
 def fragment(request: Request, template: str, **context: Any) -> str:
     """A part of a page, such as a row of a live table, in the operator's language."""
-    return pages.fragment(template, lang=pages.language(request, pages.STAFF), **context)
+    moment = getattr(request.state, "moment", None)
+    return pages.fragment(template, lang=pages.language(request, pages.STAFF), moment=moment, **context)
 
 
 def device(text: str) -> int | None:

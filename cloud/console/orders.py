@@ -1,5 +1,9 @@
 """The orders: their list, and one as a thread from the press to the door."""
 
+from datetime import timedelta
+from enum import StrEnum
+from urllib.parse import urlencode
+
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -13,21 +17,68 @@ from cloud import database, pages
 from cloud.accounts import guard
 from cloud.accounts.model import Right
 from cloud.console import bits, desk, store, thread
-from cloud.console.desk import ROWS, Before, Id, Operate, See
+from cloud.console.desk import ROWS, Before, Day, Id, Operate, See
+from cloud.console.figures import start_of
 from cloud.frames.model import Result
+from cloud.pickups import past
 from cloud.pickups.model import State
 from cloud.stamps import item, ledger
 
 FRAMES = 100  # of one order; who asks on and on has more
 
+DAY = timedelta(days=1)
+
 router = APIRouter()
 
 
+class Step(StrEnum):
+    """What the list can be asked for of orders' ways: see `past.STEPS`, of which the press is what makes them."""
+
+    CONFIRMED = "confirmed"
+    COLLECTED = "collected"
+    SORTED = "sorted"
+    DELIVERED = "delivered"
+
+
 @router.get("/pickups")
-def list_orders(request: Request, session: See, state: State | None = None, before: Before = None) -> Response:
+def list_orders(
+    request: Request,
+    session: See,
+    state: State | None = None,
+    day: Day = None,
+    reached: Step | None = None,
+    reached_on: Day = None,
+    before: Before = None,
+) -> Response:
+    """Orders by what they are now (`state`), the day of their press (`day`), how far they have come (`reached`), and
+    on which day they came so far (`reached_on`, of which days count in Paris)."""
+    which = []
+    if day is not None:
+        which.append(past.pressed_in(start_of(day), start_of(day + DAY)))
+    if reached is not None:
+        span = () if reached_on is None else (start_of(reached_on), start_of(reached_on + DAY))
+        which.append(past.reached(reached, *span))
     with database.reading(request.app.state.engine) as conn:
-        orders = store.orders(conn, request.app.state.vault, limit=ROWS, state=state, before=before)
-    return desk.render(request, "console/orders.html", orders=orders, state=state, states=list(State), rows=ROWS)
+        orders = store.orders(conn, request.app.state.vault, limit=ROWS, state=state, before=before, which=which)
+
+    def address(**more: object) -> str:
+        """Of this list, with another state or a page further on."""
+        said = {"day": day, "reached": reached, "reached_on": reached_on, **more}
+        query = urlencode({name: value for name, value in said.items() if value is not None})
+        return f"/pickups?{query}" if query else "/pickups"
+
+    return desk.render(
+        request,
+        "console/orders.html",
+        orders=orders,
+        state=state,
+        states=list(State),
+        day=day,
+        reached=reached,
+        reached_on=reached_on,
+        address=address,
+        rows=ROWS,
+    )
 
 
 @router.get("/pickups/{id}")

@@ -1,6 +1,7 @@
-"""The live overview: its strip of figures, its chart, its lists."""
+"""The overview: its strip of figures, its chart, its funnel, its map, and what is live of frames and orders."""
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -8,76 +9,133 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 import cloud.frames.store
-import cloud.pickups.store
-import cloud.stamps.store
 from cloud import database, pages
 from cloud.accounts import guard
 from cloud.accounts.model import Right, Session
-from cloud.console import chart, desk, store, stream
-from cloud.console.desk import See
-from cloud.frames.model import Result
+from cloud.console import chart, departments, desk, figures, replay, stream
+from cloud.console.departments import By
+from cloud.console.desk import Day, See
+from cloud.console.france import france
+from cloud.frames.tally import Counts
 
 FRAMES = 50  # rows of the live table when it is loaded
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
+
+# What other features show on the overview: by the name that their template has it under, what it is at a moment.
+BESIDE: dict[str, Callable[[sa.Connection, datetime], Any]] = {}
 
 router = APIRouter()
 
 
+def present(request: Request) -> datetime:
+    """The moment that a page of this module shows: nothing on it is younger."""
+    return replay.moment(request).now
+
+
 @router.get("/")
-def overview(request: Request, session: Annotated[Session | None, Depends(guard.current)]) -> Response:
+def overview(
+    request: Request,
+    session: Annotated[Session | None, Depends(guard.current)],
+    map: By = By.PRESSES,
+    day: Day = None,
+) -> Response:
     if session is not None and Right.OWN in session.account.rights:
         return RedirectResponse("/my", 303)
     guard.signed_in(Right.SEE)(session)
-    now = database.now()
+    moment = replay.moment(request)
+    now = moment.now
     with database.reading(request.app.state.engine) as conn:
-        frames = cloud.frames.store.newest(conn, limit=FRAMES)
-        orders = store.orders(conn, request.app.state.vault, limit=stream.ORDERS)
-        figures = _figures(conn, now)
-    after = frames[0].id if frames else 0
-    context = {"frames": frames, "orders": orders, "rows": stream.ORDERS, "after": after, "oob": False}
-    return desk.render(request, "console/overview.html", now=now, **context, **figures)
+        after = stream.newest(conn, moment)
+        frames = cloud.frames.store.newest(conn, limit=FRAMES, before=after + 1)
+        orders = stream.newest_orders(conn, request.app.state.vault, moment, after)
+        counts = Counts(conn, now)
+        context = {
+            **_figures(request, conn, counts),
+            **_funnel(conn, now, map, day),
+            **_map(conn, counts, map, day),
+            **{name: of(conn, now) for name, of in BESIDE.items()},
+        }
+    live = {"frames": frames, "orders": orders, "rows": stream.ORDERS, "after": after, "oob": False}
+    return desk.render(request, "console/overview.html", now=now, **live, **context)
 
 
 @router.get("/figures")
-def figures(request: Request, session: See) -> Response:
-    """The overview's strip, chart and counts, which the page asks for anew when frames have come."""
-    now = database.now()
+def show_figures(request: Request, session: See) -> Response:
+    """The overview's strip and chart, which the page asks for anew when frames have come."""
+    now = present(request)
     with database.reading(request.app.state.engine) as conn:
-        context = _figures(conn, now)
+        context = _figures(request, conn, Counts(conn, now))
     return HTMLResponse(desk.fragment(request, "console/figures.html", now=now, oob=True, **context))
 
 
-def _figures(conn: sa.Connection, now: datetime) -> dict[str, Any]:
-    hour = store.results_since(conn, now - HOUR)
-    last_minute = sum(store.results_since(conn, now - chart.MINUTE).values())
-    refused = {result: count for result, count in hour.items() if result in chart.TEXTURES}
-    midnight = now.astimezone(pages.PARIS).replace(hour=0, minute=0, second=0, microsecond=0)
-    minutes = cloud.frames.store.per_minute(conn, now - chart.LONGEST - chart.MINUTE, now)
-    buttons, heard = store.count_buttons(conn, now - DAY)
-    return {
-        "last_minute": last_minute,
-        "heard": sum(hour.values()),
-        "accepted": hour.get(Result.ACCEPTED, 0),
-        "refused": sum(refused.values()),
-        "refused_most": max(refused, key=lambda result: refused[result], default=None),
-        "refusals": [
-            (name, texture, sum(hour.get(result, 0) for result in results)) for name, texture, results in chart.REFUSALS
-        ],
-        "traffic": chart.traffic(minutes, last_minute, now, pages.PARIS),
-        "orders_by_state": cloud.pickups.store.count_by_state(conn),
-        "oldest_request": store.oldest_request(conn),
-        "confirmed_today": store.confirmed_since(conn, midnight),
-        "stamps": cloud.stamps.store.count_by_state(conn),
-        "buttons": buttons,
-        "buttons_heard": heard,
-    }
+@router.get("/funnel")
+def show_funnel(request: Request, session: See, map: By = By.PRESSES, day: Day = None) -> Response:
+    """The overview's funnel alone."""
+    now = present(request)
+    with database.reading(request.app.state.engine) as conn:
+        context = _funnel(conn, now, map, day)
+    return HTMLResponse(desk.fragment(request, "console/funnel.html", now=now, **context))
+
+
+@router.get("/map")
+def show_map(request: Request, session: See, map: By = By.PRESSES, day: Day = None) -> Response:
+    """The overview's map alone."""
+    now = present(request)
+    with database.reading(request.app.state.engine) as conn:
+        context = _map(conn, Counts(conn, now), map, day)
+    return HTMLResponse(desk.fragment(request, "console/map.html", now=now, **context))
 
 
 @router.get("/traffic")
 def list_traffic(request: Request, session: See) -> Response:
     """The overview's chart as a table."""
-    now = database.now()
+    now = present(request)
     with database.reading(request.app.state.engine) as conn:
-        context = _figures(conn, now)
+        counts = Counts(conn, now)
+        context = {**_figures(request, conn, counts), "lags": figures.lags(counts), "REFUSALS": chart.REFUSALS}
     return desk.render(request, "console/traffic_table.html", now=now, **context)
+
+
+@router.get("/departments")
+def list_departments(request: Request, session: See, map: By = By.PRESSES) -> Response:
+    """The overview's map as a list."""
+    now = present(request)
+    with database.reading(request.app.state.engine) as conn:
+        survey = departments.survey(conn, Counts(conn, now), france())
+    rows = sorted(survey.rows, key=lambda row: -(row.value(map) or 0))  # else by number, as they are
+    context = {"survey": survey, "rows": rows, "by": map, "picks": list(By), "has_map": bool(france().departments)}
+    return desk.render(request, "console/departments.html", now=now, **context)
+
+
+def _figures(request: Request, conn: sa.Connection, counts: Counts) -> dict[str, Any]:
+    strip = figures.strip(conn, counts)
+    minutes = figures.minutes(counts)
+    return {
+        "strip": strip,
+        "budget": None if strip.stamps_live.value is None else request.app.state.desk.budget(strip.stamps_live.value),
+        "traffic": chart.traffic(minutes, strip.last_minute, counts.now, pages.PARIS),
+        "today": figures.today(counts.now),
+    }
+
+
+def _funnel(conn: sa.Connection, now: datetime, map: By, day: date | None) -> dict[str, Any]:
+    return {"funnel": figures.funnel(conn, now, day), "by": map, "day": day}
+
+
+def _map(conn: sa.Connection, counts: Counts, map: By, day: date | None) -> dict[str, Any]:
+    survey = departments.survey(conn, counts, france())
+    scale = departments.scale(survey.rows, map)
+    steps = {
+        row.number: scale.step(value) for row in survey.rows if (value := row.value(map)) is not None and row.number
+    }
+    drawn = {one.number for one in france().departments}
+    return {
+        "map": france(),
+        "survey": survey,
+        "by_number": {row.number: row for row in survey.rows},
+        "steps": steps,
+        "legend": scale.legend,
+        "aside": [row for row in survey.rows if row.number not in drawn and row.value(map)],
+        "by": map,
+        "picks": list(By),
+        "day": day,
+    }

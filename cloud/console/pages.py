@@ -9,15 +9,22 @@ from cloud.console import (
     documents,
     fleet,
     frames,
+    history,
     imports,
+    live_page,
     nav,
     orders,
     overview,
+    replay,
     search,
     silent,
     stream,
 )
 
 router = APIRouter()
-for part in (nav, overview, stream, orders, silent, imports, fleet, buttons, frames, decode, documents, bundle, search):
+for part in (
+    *(nav, overview, stream, live_page, replay, history),
+    *(orders, silent, imports, fleet, buttons, frames),
+    *(decode, documents, bundle, search),
+):
     router.include_router(part.router)

@@ -1,7 +1,7 @@
 """What the console reads across the other features' tables: counts for the strip, and orders with their stamps."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from cloud.accounts.store import accounts
 from cloud.fleet.store import buttons
-from cloud.frames.model import Result
 from cloud.frames.store import frames
 from cloud.pickups.model import Event, State
 from cloud.pickups.store import pickup_events, pickups
@@ -17,6 +16,7 @@ from cloud.stamps.store import stamps
 from cloud.stamps.vault import Vault
 
 MAX_ID = 2**63 - 1  # the database holds no larger one, and breaks when asked for it
+RECENT = 200  # frames with an order, among which the newest order of a moment is
 SEARCHED = 200_000  # frames read through for a pasted one, a third of a second; their bytes have no index
 SEARCHED_OF_BUTTON = 20_000  # likewise of one button, by its index: six years of ten frames a day
 
@@ -57,8 +57,9 @@ def orders(
     before: int | None = None,
     state: State | None = None,
     button_id: int | None = None,
+    which: Sequence[sa.ColumnElement[bool]] = (),
 ) -> list[Order]:
-    """Orders with an id below `before`, newest first."""
+    """Orders with an id below `before`, newest first; `which` are further conditions, such as those of pickups.past."""
     query = _ORDERS.order_by(pickups.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(pickups.c.id < before)
@@ -66,7 +67,39 @@ def orders(
         query = query.where(pickups.c.state == state)
     if button_id is not None:
         query = query.where(pickups.c.button_id == button_id)
+    query = query.where(*which)
     return [_order(row, vault) for row in conn.execute(query)]
+
+
+def orders_at(conn: sa.Connection, vault: Vault, at: datetime, frame: int, limit: int) -> list[Order]:
+    """The newest orders as they stood at `at`, newest first; `frame` is the log's newest of then.
+
+    The newest order of then is the one that a frame just before it made or joined: orders have no index by their time.
+    """
+    lately = sa.select(frames.c.pickup_id).where(frames.c.id <= frame, frames.c.id > frame - SEARCHED)
+    lately = lately.where(frames.c.pickup_id.is_not(None)).order_by(frames.c.id.desc()).limit(RECENT).subquery()
+    newest = conn.scalar(sa.select(sa.func.max(lately.c.pickup_id)))
+    if newest is None:
+        return []
+    found = orders(conn, vault, limit=limit, before=newest + 1)
+    query = sa.select(pickup_events).where(pickup_events.c.pickup_id.in_([order.id for order in found]))
+    last: dict[int, sa.Row[Any]] = {}
+    confirmed = set()
+    for event in conn.execute(query.where(pickup_events.c.at <= at).order_by(pickup_events.c.id)):
+        last[event.pickup_id] = event
+        if event.event == Event.CONFIRMED:
+            confirmed.add(event.pickup_id)
+    return [
+        replace(
+            order,
+            state=State(last[order.id].state),
+            changed_at=last[order.id].at,
+            version=last[order.id].id,
+            town=order.town if order.id in confirmed else None,
+        )
+        for order in found
+        if order.id in last
+    ]
 
 
 def find_orders(conn: sa.Connection, vault: Vault, ids: Collection[int]) -> list[Order]:
@@ -90,23 +123,6 @@ def changed_orders(conn: sa.Connection, vault: Vault, after_event: int, limit: i
 
 def last_event(conn: sa.Connection) -> int:
     return conn.scalar(sa.select(sa.func.coalesce(sa.func.max(pickup_events.c.id), 0))) or 0
-
-
-def results_since(conn: sa.Connection, since: datetime) -> dict[Result, int]:
-    """How many frames ended with which result."""
-    query = sa.select(frames.c.result, sa.func.count()).where(frames.c.received_at >= since).group_by(frames.c.result)
-    return {Result(result): count for result, count in conn.execute(query)}
-
-
-def oldest_request(conn: sa.Connection) -> datetime | None:
-    query = sa.select(sa.func.min(pickups.c.requested_at)).where(pickups.c.state == State.REQUESTED)
-    return conn.scalar(query)
-
-
-def confirmed_since(conn: sa.Connection, since: datetime) -> int:
-    events = pickup_events.c
-    query = sa.select(sa.func.count()).where(events.event == Event.CONFIRMED, events.at >= since)
-    return conn.scalar(query) or 0
 
 
 def count_buttons(conn: sa.Connection, heard_since: datetime) -> tuple[int, int]:

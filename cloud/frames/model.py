@@ -8,6 +8,8 @@ from enum import StrEnum
 from hashlib import blake2s
 from typing import Any
 
+from cloud.fleet.model import department
+
 MOST_COPIES = 32  # stations shown of one message
 _STATION = re.compile(r"[0-9A-Za-z_.-]{1,32}")
 TRACE_BYTES = 16  # as W3C Trace Context has them
@@ -27,6 +29,10 @@ class Result(StrEnum):
     BAD_SEAL = "bad seal"
     REVOKED = "revoked"
     OVER_BUDGET = "over budget"
+
+    @property
+    def is_refusal(self) -> bool:
+        return self not in (Result.ACCEPTED, Result.DUPLICATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +105,55 @@ class Frame:
     place: str | None
 
     @property
+    def department(self) -> str | None:
+        return department(self.place)
+
+    @property
     def trace(self) -> str | None:
         """See `trace_id`; None where no device, or nothing of a message, could be read."""
         if self.device is None or self.data is None or len(self.data) < HEAD_BYTES:
             return None
         return trace_id(self.device, self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which frames are wanted: those that agree with everything that is set."""
+
+    device: int | None = None
+    result: Result | None = None
+    kind: str | None = None
+    department: str | None = None  # of the place where the fleet says that the device hangs
+
+    def __bool__(self) -> bool:
+        return self != _ALL
+
+    def takes(self, frame: Frame) -> bool:
+        return (
+            self.device in (None, frame.device)
+            and self.result in (None, frame.result)
+            and self.kind in (None, frame.kind)
+            and (self.department is None or self.department == frame.department)
+        )
+
+
+_ALL = Filter()
+
+# How many frames one that is shown may stand for.
+STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
+GOLDEN = 2_654_435_761  # 2^32 divided by the golden ratio: its multiples are spread as evenly as can be
+
+
+def drawn(id: int, step: int) -> bool:
+    """Whether the frame is shown when one of `step` is: evenly among the ids, and the same ones for everybody.
+
+    By Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4), so that no rhythm in the traffic is favoured;
+    what is drawn by a larger step is drawn by a smaller one too.
+
+    >>> [id for id in range(100) if drawn(id, 20)]
+    [0, 13, 34, 47, 68, 89]
+    """
+    return (id & 0x7FFF_FFFF) * GOLDEN % 2**32 < 2**32 // step
 
 
 def trace_id(device: int, data: bytes) -> str:

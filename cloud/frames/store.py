@@ -12,7 +12,7 @@ from cloud import live
 from cloud.database import BigId, Instant, Many, metadata, moment
 from cloud.fleet.store import buttons
 from cloud.frames.link import NUMBERS, Loss, Numbered, loss
-from cloud.frames.model import HEAD_BYTES, Frame, Result, read_copies, trace_id, trace_parts
+from cloud.frames.model import GOLDEN, HEAD_BYTES, Filter, Frame, Result, read_copies, trace_id, trace_parts
 
 
 class _LogKey(sa.PrimaryKeyConstraint):
@@ -245,12 +245,68 @@ def newest(
     return [_frame(row) for row in conn.execute(query)]
 
 
-def after(conn: sa.Connection, id: int, limit: int = 200, device: int | None = None) -> list[Frame]:
-    """Frames with an id above `id`, oldest first: what a live page has not shown yet."""
+def after(
+    conn: sa.Connection,
+    id: int,
+    limit: int = 200,
+    device: int | None = None,
+    *,
+    until: int | None = None,
+    any_of: Collection[Filter] = (),
+    step: int = 1,
+) -> list[Frame]:
+    """Frames with an id above `id`, up to and with `until`, oldest first: what a live page has not shown yet.
+
+    Of a `step` above 1 only those that are `drawn` by it. With `any_of`, only what one of these takes.
+    """
     query = _READ.where(frames.c.id > id).order_by(frames.c.id).limit(limit)
     if device is not None:
         query = query.where(frames.c.device == device)
+    if until is not None:
+        query = query.where(frames.c.id <= until)
+    if any_of and all(any_of):
+        query = query.where(sa.or_(*(sa.and_(*_taken_by(one)) for one in any_of)))
+    if step > 1:
+        query = query.where(frames.c.id % 2**31 * GOLDEN % 2**32 < 2**32 // step)
     return [_frame(row) for row in conn.execute(query)]
+
+
+def search(conn: sa.Connection, wanted: Filter, *, above: int, until: int, limit: int) -> list[Frame]:
+    """Frames that `wanted` takes, with an id above `above` up to and with `until`, newest first.
+
+    No more of the log is read than lies between the two, so whoever asks decides what a search in vain costs.
+    """
+    query = _READ.where(frames.c.id > above, frames.c.id <= until, *_taken_by(wanted))
+    return [_frame(row) for row in conn.execute(query.order_by(frames.c.id.desc()).limit(limit))]
+
+
+def reach(conn: sa.Connection, until: int, span: int, device: int | None = None) -> int:
+    """The id above which the newest `span` frames lie of those up to `until`, all or one device's; 0: that is all."""
+    if device is None:
+        return max(0, until - span)
+    query = sa.select(frames.c.id).where(frames.c.device == device, frames.c.id <= until)
+    return conn.scalar(query.order_by(frames.c.id.desc()).offset(span).limit(1)) or 0
+
+
+def count(conn: sa.Connection, wanted: Filter, *, above: int, until: int) -> tuple[int, int]:
+    """How many frames between these two ids `wanted` takes, and how many of those were refused; bounded as `search`."""
+    refused = sa.func.count().filter(frames.c.result.in_([one for one in Result if one.is_refusal]))
+    query = sa.select(sa.func.count(), refused).select_from(frames)
+    if wanted.department is not None:
+        query = query.outerjoin(buttons, buttons.c.id == frames.c.device)
+    heard, of_them = conn.execute(query.where(frames.c.id > above, frames.c.id <= until, *_taken_by(wanted))).one()
+    return heard, of_them
+
+
+def _taken_by(wanted: Filter) -> list[sa.ColumnElement[bool]]:
+    """As `Filter.takes`."""
+    conditions = {
+        frames.c.device: wanted.device,
+        frames.c.result: wanted.result,
+        frames.c.kind: wanted.kind,
+        buttons.c.department: wanted.department,
+    }
+    return [column == value for column, value in conditions.items() if value is not None]
 
 
 def of_pickup(conn: sa.Connection, pickup_id: int, limit: int | None = None) -> list[Frame]:
@@ -300,6 +356,12 @@ def traces(conn: sa.Connection, pickup_ids: Collection[int]) -> dict[int, str]:
 def last_id(conn: sa.Connection) -> int:
     """The newest frame's id, 0 in an empty log."""
     return conn.execute(sa.select(sa.func.coalesce(sa.func.max(frames.c.id), 0))).scalar_one()
+
+
+def id_at(conn: sa.Connection, moment: datetime) -> int:
+    """The frame that was the newest at `moment`, 0 before the first."""
+    query = sa.select(frames.c.id).where(frames.c.received_at <= moment)
+    return conn.scalar(query.order_by(frames.c.received_at.desc(), frames.c.id.desc()).limit(1)) or 0
 
 
 def per_minute(conn: sa.Connection, since: datetime, until: datetime) -> list[tuple[datetime, Result, int]]:

@@ -76,6 +76,7 @@ pickup_events = sa.Table(
     sa.Column("happened_at", Instant),  # none: when it was taken in
     sa.Column("key", sa.Text),  # the handset's own name for it
     sa.Index("uq_pickup_events_key", "pickup_id", "key", unique=True, sqlite_where=_HAS_KEY, postgresql_where=_HAS_KEY),
+    sa.Index("ix_pickup_events_at", "at", "event", "pickup_id"),  # what happened on a day, from the index alone
 )
 
 # By which words of street and town orders are found; the newest order of a word is the last of its range.

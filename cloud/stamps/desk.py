@@ -110,9 +110,13 @@ class Desk:
         return Terms(self._register() is not None, self._alpha, budget, allowed.burst, allowed.per_hour, found_a_day)
 
     def _budget(self) -> int:
+        return self.budget(self._live())
+
+    def budget(self, live: int) -> int:
+        """How many strings may be tried of one picture while so many stamps are live."""
         from cloud.stamps import reading
 
-        return reading.budget(self._alpha, self._live())
+        return reading.budget(self._alpha, live)
 
     def read(self, items: Sequence[Item], *, by: str, place: str, now: datetime) -> list[Reading]:
         """Raises `NotReady` and `TooManyGuesses`."""

@@ -1,13 +1,12 @@
-// The overview, live: rows from /stream as they come, without a gap and without a double.
+// A page's stream: rows as they come, without a gap and without a double. The overview's, and the stream's own page.
 //
-// Every frame has the log's id. The page knows the last one it took, asks for what follows it, and takes nothing twice,
-// so a cut, a pause, a hidden tab or a restarted server costs a moment and never a frame. A hidden tab holds no
-// connection: a browser opens six a host over HTTP/1.1, and the seventh page with its own stream would hang.
-"use strict";
+// Every frame has the log's id. The page knows up to which it has been told, and asks for what follows (stream.js), so
+// a cut, a pause, a hidden tab or a restarted server costs a moment and never a frame. What it says of the stream is
+// what the server told of it: how many frames came, how many of them it shows.
 
 const KEPT = 200; // rows
-const SILENCE_MS = 40_000; // the server speaks every 15 s; after this long the line is dead, whatever the browser thinks
-const RETRY_MS = [1_000, 2_000, 5_000, 10_000];
+const HERE_MS = 10_000; // between two words to the hub that this page is here
+const SILENT_HUB_MS = 60_000; // after that it has died, and the page has one of its own
 const RESUMED_MS = 10_000; // how long it is told that a cut left no gap
 const FIGURES_MS = 5_000; // between two looks at the figures while frames come
 const FIGURES_QUIET_MS = 60_000; // and while none do: the chart's window moves on
@@ -15,103 +14,116 @@ const FIGURES_QUIET_MS = 60_000; // and while none do: the chart's window moves 
 const frames = document.getElementById("frames");
 const orders = document.getElementById("orders");
 const state = document.getElementById("live");
+const words = document.getElementById("words").dataset;
+const button = document.getElementById("pause");
 const mould = document.createElement("template");
+const { view = "", replay = "" } = frames.dataset;
+const lang = document.documentElement.lang;
+const speed = Number(frames.dataset.speed ?? 1); // seconds that pass on the page in one
 
-let last = Number(frames.dataset.after); // the newest frame taken
-let clock = Number(frames.dataset.now) - Date.now(); // what to add to this computer's time to have the server's
-let source = null;
-let heardAt = 0; // of the server, by this computer's time
+let last = Number(frames.dataset.after); // up to this frame of the log the page has been told
+let clock = { shown: Number(frames.dataset.now), at: Date.now() };
+let port = null;
+let visible = false;
+let heardAt = Date.now(); // of the hub
+let saidAt = 0;
 let cutAt = null;
-let failures = 0;
-let retry = 0;
 let paused = false;
 let waiting = []; // rows held back by a pause, oldest first, the newest KEPT of them
-let held = 0; // how many a pause has held back
+let held = 0; // how many frames a pause has held back
+let step = 1; // one of so many is shown
+let wholeAfter = 0; // after this frame each one was shown
 let figuresAt = Date.now();
 let figuresDue = false;
 let leaving = false;
 let minute = { since: Date.now(), frames: 0, refused: 0 };
 
-function connect() {
-  disconnect();
+function open(alone) {
+  port = streamPort(alone);
+  port.onmessage = (event) => hear(event.data);
   heardAt = Date.now();
-  if (!document.body.dataset.live) tell("connecting", "stale", "");
-  source = new EventSource(`/stream?after=${last}`);
-  source.addEventListener("clock", (event) => {
-    heard();
-    clock = Number(event.data) - Date.now();
-  });
-  source.addEventListener("frame", (event) => {
-    heard();
-    if (Number(event.lastEventId) > last) take(Number(event.lastEventId), event.data);
-  });
-  source.addEventListener("order", (event) => {
-    heard();
-    put(row(event.data));
-  });
-  source.addEventListener("reload", leave);
-  source.addEventListener("end", leave); // to the sign-in
-  source.addEventListener("error", lose);
 }
 
-function disconnect() {
-  clearTimeout(retry);
-  source?.close();
-  source = null;
+function want() {
+  saidAt = Date.now();
+  port.postMessage({ kind: "want", view, lang, replay, orders: Boolean(orders), after: last });
 }
 
-function heard() {
+function hear(said) {
   heardAt = Date.now();
-  failures = 0;
-  if (cutAt !== null || !document.body.dataset.live) {
-    const resumed = cutAt !== null;
-    cutAt = null;
-    document.body.dataset.live = "live";
-    tellLive(resumed);
-    figuresDue ||= resumed;
-  }
+  if (leaving || !visible) return;
+  if (said.kind === "cut") return cut(said.at);
+  if (said.kind === "full") return tell(words.full, "warn", "warn");
+  if (said.kind === "who") return want();
+  if (said.kind === "reload" || said.kind === "end") return leave(); // the end leads to the sign-in
+  if (cutAt !== null || document.body.dataset.live !== "live") resume();
+  if (said.kind === "clock") clock = { shown: said.ms, at: Date.now() };
+  if (said.kind === "order") put(row(said.html));
+  if (said.kind === "frames" && said.to > last) take(said);
+}
+
+function resume() {
+  const resumed = cutAt !== null;
+  cutAt = null;
+  document.body.dataset.live = "live";
+  tellLive(resumed);
+  figuresDue ||= resumed;
+}
+
+function cut(at) {
+  cutAt ??= new Date(clock.shown + (at - clock.at));
+  document.body.dataset.live = "cut";
+  const locale = lang === "fr" ? "fr-FR" : "en-GB";
+  const time = cutAt.toLocaleTimeString(locale, { timeZone: "Europe/Paris" });
+  tell(fill(words.cut, { time }), "stale", "warn");
 }
 
 // Once: a page that is already on its way elsewhere must not start again.
 function leave() {
   if (leaving) return;
   leaving = true;
-  disconnect();
   location.reload();
 }
 
-async function lose() {
-  if (leaving) return;
-  disconnect();
-  if (cutAt === null) cutAt = new Date(heardAt + clock);
-  document.body.dataset.live = "cut";
-  const since = cutAt.toLocaleTimeString("en-GB", { timeZone: "Europe/Paris" });
-  tell(`no connection since ${since}; trying again`, "stale", "warn");
-  retry = setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
-  // A stream that is refused looks like one that is cut. A page that leads elsewhere says that the session is over.
-  const answer = await fetch("/figures", { redirect: "manual" }).catch(() => null);
-  if (answer?.type === "opaqueredirect") leave();
-}
-
-function take(id, html) {
-  last = id;
-  minute.frames += 1;
-  if (html.includes('class="chip bad')) minute.refused += 1;
-  document.getElementById("event").textContent = number(id);
+function take(said) {
+  if (step > 1 && said.step === 1) wholeAfter = last;
+  last = said.to;
+  step = said.step;
+  minute.frames += said.heard;
+  minute.refused += said.refused;
+  document.getElementById("event").textContent = number(last);
+  if (!said.heard) return tellShown();
   figuresDue = true;
-  if (!paused) return show([html]);
-  held += 1;
-  waiting.push(html);
-  if (waiting.length > KEPT) waiting.shift();
-  tell(`paused, ${number(held)} wait`, "pause", "");
+  if (!paused) {
+    show(said.rows);
+    return tellShown();
+  }
+  held += said.heard;
+  waiting = [...waiting, ...said.rows].slice(-KEPT);
+  tellShown();
+  tell(fill(words.paused, { n: number(held) }), "pause", "");
 }
 
 function show(rows) {
-  for (const html of rows) frames.prepend(row(html));
+  const newest = rows.slice(-KEPT);
+  if (!newest.length) return;
+  mould.innerHTML = newest.reverse().map(([, html]) => html).join("");
+  frames.prepend(mould.content);
   while (frames.rows.length > KEPT) frames.lastElementChild.remove();
 }
 
+// One of N while the rows are drawn from more; then after which frame each one is shown, until no older row is left.
+function tellShown() {
+  const oldest = Number(frames.lastElementChild?.dataset.id ?? 0);
+  const isWhole = !wholeAfter || oldest > wholeAfter;
+  const said = isWhole ? words.every : fill(words.since, { n: number(wholeAfter) });
+  const shown = document.getElementById("shown");
+  shown.textContent = step > 1 ? fill(words.sampled, { n: number(step) }) : said;
+  shown.classList.toggle("sampled", step > 1);
+}
+
 function put(order) {
+  if (!orders) return;
   const there = document.getElementById(order.id);
   if (there && Number(there.dataset.version) >= Number(order.dataset.version)) return;
   if (there) return there.replaceWith(order);
@@ -128,46 +140,53 @@ function row(html) {
 
 function pause() {
   paused = !paused;
-  const button = document.getElementById("pause");
   button.setAttribute("aria-pressed", paused);
-  button.querySelector("span").textContent = paused ? "Resume" : "Pause";
-  if (paused) return tell("paused, 0 wait", "pause", "");
+  button.querySelector("span").textContent = paused ? words.resume : words.pause;
+  if (paused) return tell(fill(words.paused, { n: 0 }), "pause", "");
   show(waiting);
   waiting = [];
   held = 0;
+  tellShown();
   if (cutAt === null) tellLive(true);
 }
 
 function tellLive(resumed) {
-  tell(resumed ? `resumed at ${number(last)}, no gap` : "live, no gap", "ok", "ok");
+  tell(resumed ? fill(words.resumed, { n: number(last) }) : replay ? words.replayed : words.live, "ok", "ok");
   if (resumed) setTimeout(() => cutAt === null && tellLive(false), RESUMED_MS);
 }
 
-function tell(words, icon, tone) {
+function tell(text, icon, tone) {
   if (paused && tone === "ok") return; // still paused
   state.className = `chip ${tone}`;
   state.querySelector("use").setAttribute("href", `#i-${icon}`);
-  state.querySelector("span").textContent = words;
+  state.querySelector("span").textContent = text;
 }
 
 function tick() {
   const now = Date.now();
-  for (const time of document.querySelectorAll("#frames time, #orders time, #kpis time")) {
-    const words = age(now + clock - Date.parse(time.dateTime));
-    if (!paused && time.textContent !== words) time.textContent = words;
+  if (visible && now - saidAt > HERE_MS) {
+    saidAt = now;
+    port.postMessage({ kind: "here" });
   }
-  if (source && now - heardAt > SILENCE_MS) lose();
-  const patience = figuresDue ? FIGURES_MS : FIGURES_QUIET_MS;
+  if (visible && now - heardAt > SILENT_HUB_MS) {
+    open(true);
+    want();
+  }
+  const shown = Math.min(clock.shown + (now - clock.at) * speed, replay ? now : Infinity);
+  for (const time of document.querySelectorAll("#frames time, #orders time, #kpis time")) {
+    const text = age(shown - Date.parse(time.dateTime));
+    if (!paused && time.textContent !== text) time.textContent = text;
+  }
+  const patience = figuresDue || replay ? FIGURES_MS : FIGURES_QUIET_MS;
   if (!paused && !document.hidden && cutAt === null && now - figuresAt > patience) {
     figuresAt = now;
     figuresDue = false;
     document.body.dispatchEvent(new Event("figures"));
   }
   if (now - minute.since > 60_000) {
-    if (!paused) {
-      document.getElementById("summary").textContent =
-        `${minute.frames} frames in the last minute, ${minute.refused} of them refused`;
-    }
+    const summary = document.getElementById("summary");
+    const counts = { n: number(minute.frames), refused: number(minute.refused) };
+    if (!paused) summary.textContent = fill(words.summary, counts);
     minute = { since: now, frames: 0, refused: 0 };
   }
 }
@@ -176,28 +195,48 @@ function tick() {
 function age(ms) {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   const [minutes, hours, days] = [Math.floor(seconds / 60), Math.floor(seconds / 3600), Math.floor(seconds / 86400)];
-  if (days >= 2) return `${days}\u00a0days`;
+  if (days >= 2) return fill(words.days, { n: days });
   if (hours) return `${hours}\u00a0h` + (minutes % 60 ? ` ${minutes % 60}\u00a0min` : "");
-  return minutes ? `${minutes}\u00a0min` : seconds ? `${seconds}\u00a0s` : "now";
+  return minutes ? `${minutes}\u00a0min` : seconds ? `${seconds}\u00a0s` : words.now;
 }
 
 function number(value) {
   return String(value).replace(/\B(?=(\d{3})+$)/g, "\u00a0");
 }
 
+function fill(text, values) {
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
 // Where the chart is wider than the screen, it is open at now.
 function showNow() {
   const chart = document.querySelector("#traffic .scroll");
-  chart.scrollLeft = chart.scrollWidth;
+  if (chart) chart.scrollLeft = chart.scrollWidth;
+}
+
+function appear() {
+  if (visible || leaving || !speed) return;
+  visible = true;
+  heardAt = Date.now();
+  want();
+}
+
+function disappear() {
+  if (visible) port.postMessage({ kind: "leave" });
+  visible = false;
 }
 
 showNow();
 document.body.addEventListener("htmx:oobAfterSwap", showNow);
-document.getElementById("pause").addEventListener("click", pause);
+button?.addEventListener("click", pause);
 addEventListener("keydown", (event) => {
-  const elsewhere = event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, dialog");
-  if (event.key === "p" && !elsewhere) pause();
+  const elsewhere = event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, dialog");
+  if (event.key === "p" && button && !elsewhere) pause();
 });
-document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+document.addEventListener("visibilitychange", () => (document.hidden ? disappear() : appear()));
+addEventListener("pagehide", disappear);
+addEventListener("pageshow", () => document.hidden || appear());
+open();
+tell(speed ? words.connecting : words.stands, speed ? "stale" : "pause", "");
 setInterval(tick, 1_000);
-if (!document.hidden) connect();
+if (!document.hidden) appear();

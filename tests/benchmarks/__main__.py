@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from tests.benchmarks import (
     callbacks,
+    console,
     drain,
     firmware,
     fleets,
@@ -86,6 +87,7 @@ BENCHMARKS = (
     Benchmark("firmware, its size", "KiB", firmware.prepare_size, count=1, short_count=1, rounds=1),
     Benchmark("live page, calm", "ms", page.prepare_calm, count=50, short_count=2, rounds=6, quantiles=P99),
     Benchmark("live page, busy", "ms", page.prepare_busy, count=50, short_count=2, rounds=4, quantiles=P99),
+    *console.BENCHMARKS,
 )
 
 

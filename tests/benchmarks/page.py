@@ -66,8 +66,8 @@ def show(service: Service, stream: http.client.HTTPResponse, counter: int, pause
         receive(conn, [message], keys=service.keys, limits=Limits(0), lease=service.lease, now=database.now())
     committed_at = time.perf_counter()
     service.bell.ring()
-    row = b'data: <tr data-id="%d"' % counter
-    while not (line := stream.readline()).startswith(row):
+    row = b'<tr data-id=\\"%d\\"' % counter
+    while row not in (line := stream.readline()):
         assert line, "the stream ended"
     return (time.perf_counter() - committed_at) * 1000
 

@@ -19,6 +19,7 @@ import cloud.frames.history
 import cloud.frames.model
 import cloud.pickups.model
 from cloud import pages
+from cloud.console.filters import KINDS
 from cloud.ingest.uplink import Kind
 from cloud.words import N_
 from tests.cloud.web.test_catalogues import CLOUD, KEY, _ids, _texts, _used_in_templates
@@ -38,20 +39,16 @@ FAMILIES = {
 FAMILIES |= {*cloud.downlinks.model.State, *cloud.fleet.battery.Pack, *cloud.fleet.rhythm.Verdict}
 FAMILIES |= {*cloud.frames.history.LQI}
 FAMILIES |= {*cloud.fleet.imports.Kept}
+FAMILIES |= {*KINDS}
 
 # Names and units, the same in every language.
-NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
+NAMES = {"Domino", "Français", "English", "dBm", "mV", "ms", "Enter", "SHA"}
 
 # Not marked yet.
 UNMARKED: set[str] = {
     "appeal.html",
     "appeals.html",
-    "counts.html",
-    "kpis.html",
-    "overview.html",
     "stamps.html",
-    "traffic.html",
-    "traffic_table.html",
 }
 
 
