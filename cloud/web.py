@@ -19,6 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import cloud.accounts.model
 import cloud.accounts.pages
+import cloud.alerts.model
+import cloud.alerts.pages
 import cloud.appeals.model
 import cloud.appeals.pages
 import cloud.console.api
@@ -69,6 +71,9 @@ STATUS: dict[type[Exception], int] = {
     cloud.accounts.model.PasswordRefused: 422,
     cloud.accounts.model.TooManyAttempts: 429,
     cloud.accounts.model.TooBusy: 503,
+    cloud.alerts.model.NotFound: 404,
+    cloud.alerts.model.WrongState: 409,
+    cloud.alerts.model.Faulty: 422,
     cloud.downlinks.model.NotFound: 404,
     cloud.downlinks.model.WrongState: 409,
     cloud.downlinks.model.Faulty: 422,
@@ -102,6 +107,7 @@ def create_app(
     vendor: Path,
     downlinks_per_day: int = 4,
     key_master: int = 1,
+    alerts: cloud.alerts.pages.Means = cloud.alerts.pages.WITHOUT_SAFE,
 ) -> FastAPI:
     """`downlinks_per_day` is told beside what a button used; `key_master` is the number of the newest master key."""
     app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
@@ -111,9 +117,11 @@ def create_app(
     app.state.bell = bell
     app.state.downlinks_per_day = downlinks_per_day
     app.state.key_master = key_master
+    app.state.alerts = alerts
     app.state.attempts = Attempts()
     for feature in (
         cloud.accounts,
+        cloud.alerts,
         cloud.appeals,
         cloud.downlinks,
         cloud.fleet,

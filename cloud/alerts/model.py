@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
+from urllib.parse import quote, urlsplit
 
+from cloud.accounts.model import is_email
 from cloud.frames.model import Result
 from cloud.stamps.alarms import Sign
 from cloud.words import N_, Said
@@ -212,7 +214,7 @@ RULES = (
         N_("Counter jump"),
         N_("counters that an accepted frame left out"),
         N_("button"),
-        N_("the counter of button %(button)s jumped by %(jump)s"),
+        N_("the counter of button %(button)s jumped, %(jump)s left out"),
         N_("a poor link, power that comes and goes, or a second board with its key"),
         Severity.WARNING,
         (Limit("jump", N_("counters left out at once, at least"), 100, 17, 1_000_000),),
@@ -375,6 +377,29 @@ RULES = (
 )
 
 BY_NAME: Mapping[str, Rule] = MappingProxyType({rule.name: rule for rule in RULES})
+
+
+# The mail server of the settings
+
+MAIL_PORTS = {"smtp": 587, "smtps": 465}
+
+
+def check_mail_server(url: str) -> str:
+    """Raises ValueError, which repeats nothing of it: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in MAIL_PORTS and parts.hostname and parts.port != 0 and parts.path in ("", "/")
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError("a mail server is smtps://[USER:PASSWORD@]HOST[:PORT], or smtp:// with STARTTLS")
+    return url
+
+
+def check_sender(address: str) -> str:
+    if not is_email(address) or not address.isascii():
+        raise ValueError("mail comes from one e-mail address")
+    return address
 
 
 # What may be changed of a rule
@@ -670,7 +695,8 @@ def _filled(said: Said, values: Mapping[str, Value]) -> Said:
 
 
 # Words of other models that stand among the values, and are said in the reader's language.
-WORDS = frozenset({*Sign, *Result})
+ALL_PLACES = N_("all places")
+WORDS = frozenset({*Sign, *Result, ALL_PLACES.text})
 
 
 def _shown(value: Value) -> str | Said:
@@ -699,3 +725,22 @@ def parts(subject: str) -> tuple[str, str]:
     """
     kind, _, name = subject.partition(" ")
     return kind, name
+
+
+def href(subject: str) -> str | None:
+    """The page of what an alert is about, if it has one.
+
+    >>> href("button 00A17C52"), href("station 2C7F")
+    ('/buttons/00A17C52', None)
+    """
+    kind, name = parts(subject)
+    pages = {"button": "/buttons/{}", "department": "/buttons?department={}", "place": "/stamps"}
+    pages |= {"route": "/alerts/routes", "service": "/"}
+    return pages[kind].format(quote(name)) if kind in pages and name != "—" else None
+
+
+def evidence_href(what: str, which: int | str) -> str:
+    """The page of one piece of evidence."""
+    if isinstance(which, str):
+        return which
+    return {"frame": f"/frames/{which}", "order": f"/pickups/{which}", "button": f"/buttons/{which:08X}"}[what]

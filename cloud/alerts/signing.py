@@ -34,5 +34,3 @@ def headers(secrets: Sequence[bytes], id: str, timestamp: int, body: bytes) -> d
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(signature(secret, id, timestamp, body) for secret in secrets),
     }
-
-

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+import cloud.alerts.api
 import cloud.appeals.api
 import cloud.downlinks.api
 import cloud.fleet.store
@@ -347,6 +348,7 @@ def cancel_pickup(request: Request, token: Operate, id: Id) -> PickupInFull:
 
 router.include_router(cloud.stamps.api.router)
 router.include_router(cloud.appeals.api.router)
+router.include_router(cloud.alerts.api.router, responses=NOT_FOUND | CONFLICT)
 router.include_router(cloud.downlinks.api.router, responses=NOT_FOUND | CONFLICT)
 
 
