@@ -32,6 +32,8 @@ from cloud.alerts.model import (
     check_changes,
     check_word,
     follow,
+    more,
+    sentence,
     terms,
 )
 from cloud.database import BigId, Instant, insert, metadata
@@ -525,7 +527,8 @@ def open_for_overview(conn: sa.Connection, now: datetime, limit: int = 4) -> dic
     """What `console/alerts_open.html` shows."""
     loud, _, silenced = counts(conn, now)
     lines = [line for line in open_lines(conn, now, limit) if not line.is_silenced]
-    return {"open_alerts": lines, "alerts_open": loud, "alerts_silenced": silenced, "alert_rules": BY_NAME}
+    context = {"open_alerts": lines, "alerts_open": loud, "alerts_silenced": silenced, "alert_rules": BY_NAME}
+    return context | {"alert_said": lambda rule, values: (sentence(rule, values), more(rule, values))}
 
 
 def open_by_department(conn: sa.Connection, now: datetime) -> dict[str, int]:

@@ -10,7 +10,9 @@ import pytest
 from babel.messages.pofile import read_po
 
 import cloud.accounts.model
+import cloud.alerts.model
 import cloud.frames.model
+import cloud.stamps.alarms
 from cloud import pages
 from cloud.words import N_
 from tests.cloud.web.test_catalogues import CLOUD, KEY, _ids, _texts, _used_in_templates
@@ -19,7 +21,11 @@ FRENCH = CLOUD / "locale" / "fr" / "LC_MESSAGES" / "desk"
 TEMPLATES = CLOUD / "templates" / "console"
 
 # Words of the domain that pages say as they are stored: `{{ _(frame.result) }}`.
-FAMILIES = {*cloud.accounts.model.Role} - {"customer"}
+FAMILIES = {*cloud.accounts.model.Role} - {"customer"} | {
+    *cloud.alerts.model.Severity,
+    *cloud.alerts.model.State,
+    *cloud.stamps.alarms.Sign,
+}
 
 # Names and units, the same in every language.
 NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
