@@ -1,7 +1,6 @@
 """The life of an alert in a real browser: it appears, is acknowledged by key, silenced, resolved, and is history."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
 import prometheus_client
@@ -13,7 +12,7 @@ from cloud.accounts.model import Role
 from cloud.alerts import routes, store
 from cloud.alerts.checks import Around
 from cloud.alerts.keeper import Watch
-from cloud.alerts.model import Severity
+from cloud.alerts.model import Severity, silence
 from cloud.alerts.pages import Means
 from cloud.alerts.routes import Kind
 from cloud.health import Part
@@ -45,8 +44,8 @@ class Trouble:
 
 
 @pytest.fixture
-def trouble(service: Service) -> Iterator[Trouble]:
-    yield Trouble(service)
+def trouble(service: Service) -> Trouble:
+    return Trouble(service)
 
 
 def test_the_life_of_an_alert(desk: Desk, service: Service, trouble: Trouble):
@@ -150,8 +149,6 @@ def fill(service: Service, trouble: Trouble) -> None:
     trouble.look(seconds=5)
     with service.engine.begin() as conn:
         store.acknowledge(conn, 1, by="staff n.arnaud", word="I am on it", now=database.now())
-        from cloud.alerts.model import silence
-
         asked = {"rule": "disk", "subject": "", "department": "", "reason": "a larger disk comes today", "hours": 8.0}
         store.add_silence(conn, silence(**asked, by="staff n.arnaud", now=database.now()))
         store.watch(conn, BUTTON, why="the town hall of Rennes", by="staff n.arnaud", now=database.now())
