@@ -735,7 +735,7 @@ def href(subject: str) -> str | None:
     """
     kind, name = parts(subject)
     pages = {"button": "/buttons/{}", "department": "/buttons?department={}", "place": "/stamps"}
-    pages |= {"route": "/alerts/routes", "service": "/"}
+    pages |= {"route": "/alerts/routes"}
     return pages[kind].format(quote(name)) if kind in pages and name != "—" else None
 
 
