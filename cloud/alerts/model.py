@@ -2,8 +2,8 @@
 
 An alert is one row for a rule and a subject while the condition is there: open, until it has gone for the rule's hold
 time (resolved by itself) or somebody closes it. Closed, it stays so until the condition has gone once: it is not opened
-again by what its closer has seen. A condition that comes back within AGAIN opens the same row anew, and its openings
-are counted. An opening is told once, to every route that takes it, and not again before the rule's quiet time is over.
+again by what its closer has seen. A condition that comes back soon opens the same row anew, and its openings are
+counted. An opening is told once, to every route that takes it, and not again before the rule's quiet time is over.
 """
 
 import re
@@ -19,7 +19,7 @@ from cloud.frames.model import Result
 from cloud.stamps.alarms import Sign
 from cloud.words import N_, Said
 
-AGAIN = timedelta(hours=6)  # a condition that comes back within opens the same alert, later a new one
+AGAIN = timedelta(hours=6)  # a condition that comes back within, or within its quiet time, opens the same alert
 MOST_WORD = 200  # characters of what is said with an acknowledgement, a closing, a silence
 LONGEST_SILENCE = timedelta(days=30)
 NBSP = "\N{NO-BREAK SPACE}"
@@ -562,7 +562,7 @@ def follow(
 ) -> tuple[Alert | None, Event | None]:
     """The alert after this look, and what is to be told; `found` None: the condition is not there.
 
-    `alert` is the one of this rule and subject that has not ended, else one that ended within AGAIN. `since` is when
+    `alert` is the one of this rule and subject that has not ended, else one that ended lately. `since` is when
     the condition was seen first; until it has lasted long enough there is no alert.
     """
     if found is None:

@@ -177,7 +177,7 @@ def apply(
     """Follow every alert of the rules that were `looked` at; gives what is told, which is put into the outbox, too."""
     there = {one.key: one for one in found}
     current = _current(conn, looked)
-    earlier = _ended_lately(conn, [key for key in there if key not in current], now)
+    earlier = _ended_lately(conn, [key for key in there if key not in current], looked, now)
     pending = _keep_pending(conn, there, current, looked, now)
     silences = in_force(conn, now)
     told: list[tuple[Alert, Event]] = []
@@ -200,13 +200,15 @@ def _current(conn: sa.Connection, looked: Collection[str]) -> dict[tuple[str, st
     return {(alert := _alert(row)).key: alert for row in conn.execute(query)}
 
 
-def _ended_lately(conn: sa.Connection, keys: Sequence[tuple[str, str]], now: datetime) -> dict[tuple[str, str], Alert]:
-    """The newest of each key, where it has ended within AGAIN."""
+def _ended_lately(
+    conn: sa.Connection, keys: Sequence[tuple[str, str]], looked: Mapping[str, Terms], now: datetime
+) -> dict[tuple[str, str], Alert]:
+    """The newest of each key, where it ended so lately that it opens again."""
     found: dict[tuple[str, str], Alert] = {}
     for rule, subject in keys:
         of = (alerts.c.rule == rule, alerts.c.subject == subject)
         row = conn.execute(sa.select(alerts).where(*of).order_by(alerts.c.id.desc()).limit(1)).first()
-        if row is not None and row.ended_at is not None and now - row.ended_at <= AGAIN:
+        if row is not None and row.ended_at is not None and now - row.ended_at <= max(AGAIN, looked[rule].quiet):
             found[rule, subject] = _alert(row)
     return found
 
