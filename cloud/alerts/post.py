@@ -49,7 +49,8 @@ class Post:
     ) -> None:
         """`url` is where the pages are reached, for links; `trust` as `webhook.post` has it."""
         self._engine, self._safe, self._server = engine, safe, server
-        self._url, self._clock, self._trust, self._timeout_s = url.rstrip("/"), clock, trust, timeout_s
+        self._url, self._clock, self._timeout_s = url.rstrip("/"), clock, timeout_s
+        self._trust = trust or ssl.create_default_context()  # once: it reads all of the system's certificates
         self._name = name or holder()
         self._stopping = threading.Event()
         self._sent = Counter(

@@ -15,21 +15,19 @@ async def post(
     headers: Mapping[str, str],
     body: bytes,
     *,
+    trust: ssl.SSLContext,
     timeout_s: float = TIMEOUT_S,
-    trust: ssl.SSLContext | None = None,
 ) -> tuple[bool, str]:
     """Whether it was taken, which any 2xx says, and in words what came. Raises nothing of the network's.
 
-    `trust` is whose certificates are believed: the system's, where none is given.
+    `trust` is whose certificates are believed.
     """
     said = {"content-type": "application/json", "user-agent": AGENT, **headers}
     try:
         async with (
             asyncio.timeout(timeout_s),
             # No proxy of the environment: it would be told everything.
-            httpx2.AsyncClient(
-                verify=trust or ssl.create_default_context(), follow_redirects=False, trust_env=False, timeout=timeout_s
-            ) as client,
+            httpx2.AsyncClient(verify=trust, follow_redirects=False, trust_env=False, timeout=timeout_s) as client,
             client.stream("POST", url, content=body, headers=said) as answer,
         ):
             if answer.is_redirect:

@@ -92,7 +92,7 @@ class House:
     def outbox(self) -> list[Mapping[str, Any]]:
         with database.reading(self.engine) as conn:
             rows = conn.execute(sa.select(routes.alert_deliveries).order_by(routes.alert_deliveries.c.id))
-            return [row._mapping for row in rows]
+            return [dict(row._mapping) for row in rows]
 
     def button(self, id: int = ONE, place: str | None = "35 Rennes", owner: bool = False, **row: Any) -> int:
         with self.engine.begin() as conn:

@@ -34,10 +34,10 @@ class Case:
     department: str | None = None
 
 
-def fleet(home: House, count: int, silent: int, **row: object) -> None:
+def fleet(home: House, count: int, silent: int) -> None:
     for number in range(count):
         hours = 49 if number < silent else 47
-        home.button(0x100 + number, owner=True, last_seen_at=home.now - timedelta(hours=hours), **row)
+        home.button(0x100 + number, owner=True, last_seen_at=home.now - timedelta(hours=hours))
 
 
 def watched(home: House, hours: float) -> None:
