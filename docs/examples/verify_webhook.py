@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from typing import ClassVar
 
 TOLERANCE_S = 300  # between the sender's clock and ours; what is older may have been recorded by somebody
 
@@ -40,7 +41,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
     """Answers 204 to what it believes. `taken` belongs into a database: an event may come again, with the same id."""
 
     secret = os.environ.get("DOMINO_WEBHOOK_SECRET", "")
-    taken: dict[str, dict] = {}
+    taken: ClassVar[dict[str, dict]] = {}
 
     def do_POST(self) -> None:
         body = self.rfile.read(min(int(self.headers.get("content-length", "0")), 100_000))
