@@ -122,13 +122,20 @@ class Watch:
 
     def _read_on(self, late_after: timedelta, now: datetime) -> None:
         for _ in range(tallies.MOST_A_ROUND):
-            with self._engine.begin() as conn:
-                count = tallies.read_on(conn, late_after, now)
-            self._read.inc(count or 0)
-            if count is None or count < tallies.BATCH or self._stopping.is_set():
+            count = self._keep(lambda conn: tallies.next_frames(conn, late_after))
+            self._read.inc(count)
+            if count < tallies.BATCH or self._stopping.is_set():
                 break
+        self._keep(lambda conn: tallies.next_readings(conn, now))
+
+    def _keep(self, read: Callable[[sa.Connection], tallies.Batch | None]) -> int:
+        """How many rows a batch had that was read, and written as no other process had."""
+        with database.reading(self._engine) as conn:
+            batch = read(conn)
+        if batch is None:
+            return 0
         with self._engine.begin() as conn:
-            tallies.read_readings(conn, now)
+            return batch.size if tallies.keep(conn, batch) else 0
 
     def _look(self, wanted: list[Terms], now: datetime) -> tuple[list[Found], dict[str, Terms]]:
         """What is there, and the rules that could be looked at: a bug in one leaves its alerts as they are."""

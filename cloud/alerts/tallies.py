@@ -1,7 +1,8 @@
 """What the rules count by, kept as the log goes on: small tables, filled from the log by its ids and never by a scan.
 
-The log is read on from the last id, a batch a transaction, and the mark of how far moves in the same transaction by a
-compare-and-set: whatever processes do at once, a frame is counted once. Who was away for long begins MOST_BEHIND frames
+The log is read on from the last id, a batch at a time: read and counted in a transaction that keeps no writer waiting,
+then written in a short one, in which the mark of how far moves by a compare-and-set. Whatever processes do at once, a
+frame is counted once. Who was away for long begins MOST_BEHIND frames
 back; what the rules ask for is minutes, not hours.
 
 Stations. Of each it is kept how often it heard what its neighbours heard: `heard` of `chances`, both halved in
@@ -21,14 +22,14 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from cloud.database import Instant, Many, insert, metadata, milliseconds, plan_by_index
+from cloud.database import Instant, Many, insert, metadata, milliseconds, moment, plan_by_index
 from cloud.frames.model import Result
 from cloud.frames.store import frames
 from cloud.stamps.ledger import readings
 from cloud.stamps.model import Kind
 
-BATCH = 5000  # frames a transaction
-MOST_A_ROUND = 20  # batches
+BATCH = 2500  # frames a transaction
+MOST_A_ROUND = 40  # batches
 MOST_BEHIND = 300_000  # frames
 SUBJECTS = 200  # of one series that a batch counts; what comes from more than these is seen in the whole
 KEPT = timedelta(days=3)  # minutes
@@ -102,8 +103,8 @@ class _Counts:
     rows: dict[tuple[str, int, str], list[int]] = field(default_factory=dict)
     hours: dict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
 
-    def add(self, series: str, at: datetime, subject: str, id: int, size: int = 1) -> None:
-        key = series, _ms(at) // MINUTE_MS * MINUTE_MS, subject
+    def add(self, series: str, at_ms: int, subject: str, id: int, size: int = 1) -> None:
+        key = series, at_ms // MINUTE_MS * MINUTE_MS, subject
         row = self.rows.setdefault(key, [0, 0, 0])
         row[0] += 1
         row[1] = max(row[1], size)
@@ -117,18 +118,12 @@ class _Counts:
         return [one for rows in by.values() for one in sorted(rows, key=lambda one: -one[3])[:SUBJECTS]]
 
 
-def _ms(at: datetime) -> int:
-    at_ms = milliseconds(at)
-    assert at_ms is not None
-    return at_ms
-
-
 # The log of frames
 
 _NEXT = sa.select(
     frames.c.id,
-    frames.c.received_at,
-    frames.c.heard_at,
+    sa.type_coerce(frames.c.received_at, sa.BigInteger).label("at_ms"),  # as it lies: datetimes cost more than the rest
+    sa.type_coerce(frames.c.heard_at, sa.BigInteger).label("heard_ms"),
     frames.c.result,
     frames.c.device,
     frames.c.key_generation,
@@ -144,65 +139,80 @@ _BEFORE = Many(
 )
 
 
-def read_on(conn: sa.Connection, late_after: timedelta, now: datetime) -> int | None:
-    """Count the next batch of frames, as part of the transaction; gives how many, None if another process was quicker.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was read and counted, to be written; `before` is where the mark has to stand for that, None: nowhere yet."""
 
-    `late_after`: what is kept later than this after it was heard counts as late.
-    """
+    mark: str
+    before: int | None
+    last_id: int
+    size: int
+    counts: _Counts
+    stations: "Sequence[Station]" = ()
+
+
+def next_frames(conn: sa.Connection, late_after: timedelta) -> Batch | None:
+    """The next batch of the log; None: there is nothing new. `late_after`: kept later after it was heard is late."""
     plan_by_index(conn)
-    before = _mark(conn, "frames", lambda: _newest(conn, frames))
+    before = _mark(conn, "frames")
+    if before is None:  # the first time: from now on
+        return Batch("frames", None, _newest(conn, frames), 0, _Counts())
     start = max(before, _newest(conn, frames) - MOST_BEHIND)
     rows = conn.execute(_NEXT.where(frames.c.id > start).limit(BATCH)).all()
     if not rows:
-        return 0
-    if not _move(conn, "frames", before, rows[-1].id):
         return None
-    counts, received = _Counts(), {row.id: row.received_at for row in rows}
+    counts, late_ms = _Counts(), int(late_after.total_seconds() * 1000)
     for row in rows:
-        _count(counts, row, late_after)
-    for button, counter, earlier, id in _BEFORE.rows(conn, [
-        (row.device, row.key_generation, row.counter, row.id) for row in rows if row.result == Result.ACCEPTED
-    ]):  # fmt: skip
+        _count(counts, row, late_ms)
+    accepted = [row for row in rows if row.result == Result.ACCEPTED]
+    at_ms = {row.id: row.at_ms for row in accepted}
+    asked = [(row.device, row.key_generation, row.counter, row.id) for row in accepted]
+    for button, counter, earlier, id in _BEFORE.rows(conn, asked):
         if earlier is not None and counter - earlier > JUMP_FROM:
-            counts.add(JUMP, received[id], f"button {button:08X}", id, counter - earlier - 1)
-    _add(conn, counts)
-    _hear(conn, [row for row in rows if row.result == Result.ACCEPTED and row.copies], now)
-    return len(rows)
+            counts.add(JUMP, at_ms[id], f"button {button:08X}", id, counter - earlier - 1)
+    heard = _hear(conn, [row for row in accepted if row.copies])
+    return Batch("frames", before, rows[-1].id, len(rows), counts, heard)
 
 
-def _count(counts: _Counts, row: Any, late_after: timedelta) -> None:
+def keep(conn: sa.Connection, batch: Batch) -> bool:
+    """Write it down; False where another process was quicker, which then has counted the same."""
+    if batch.before is None:
+        new = insert(conn, alert_marks).values(name=batch.mark, last_id=batch.last_id)
+        conn.execute(new.on_conflict_do_nothing())
+        return True
+    of = alert_marks.c
+    moved = alert_marks.update().where(of.name == batch.mark, of.last_id == batch.before)
+    if conn.execute(moved.values(last_id=batch.last_id)).rowcount != 1:
+        return False
+    _ADD.run(conn, batch.counts.kept())
+    _ADD_HOURS.run(conn, [(hour, *heard) for hour, heard in batch.counts.hours.items()])
+    _keep(conn, batch.stations)
+    return True
+
+
+def _count(counts: _Counts, row: Any, late_ms: int) -> None:
     is_refused = row.result not in TAKEN
-    hour = counts.hours[_ms(row.received_at) // HOUR_MS * HOUR_MS]
+    hour = counts.hours[row.at_ms // HOUR_MS * HOUR_MS]
     hour[0] += 1
     hour[1] += is_refused
-    counts.add(HEARD, row.received_at, "", row.id)
+    counts.add(HEARD, row.at_ms, "", row.id)
     if is_refused:
-        counts.add(REFUSED, row.received_at, row.result, row.id)
+        counts.add(REFUSED, row.at_ms, row.result, row.id)
     if row.result in OF_BUTTONS and row.device is not None:
-        counts.add(row.result, row.received_at, f"button {row.device:08X}", row.id)
-    if row.result == Result.ACCEPTED and row.heard_at is not None:
-        counts.add(TIMED, row.received_at, "", row.id)
-        if row.received_at - row.heard_at > late_after:
-            counts.add(LATE_FRAMES, row.received_at, "", row.id)
+        counts.add(row.result, row.at_ms, f"button {row.device:08X}", row.id)
+    if row.result == Result.ACCEPTED and row.heard_ms is not None:
+        counts.add(TIMED, row.at_ms, "", row.id)
+        if row.at_ms - row.heard_ms > late_ms:
+            counts.add(LATE_FRAMES, row.at_ms, "", row.id)
 
 
 def _newest(conn: sa.Connection, table: sa.Table) -> int:
     return conn.scalar(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))) or 0
 
 
-def _mark(conn: sa.Connection, name: str, begin: Any) -> int:
-    """How far has been read; the first time, from now on."""
-    found = conn.scalar(sa.select(alert_marks.c.last_id).where(alert_marks.c.name == name))
-    if found is None:
-        added = insert(conn, alert_marks).values(name=name, last_id=begin())
-        conn.execute(added.on_conflict_do_nothing())
-        found = conn.scalar(sa.select(alert_marks.c.last_id).where(alert_marks.c.name == name))
-    return found or 0
-
-
-def _move(conn: sa.Connection, name: str, before: int, to: int) -> bool:
-    moved = alert_marks.update().where(alert_marks.c.name == name, alert_marks.c.last_id == before)
-    return conn.execute(moved.values(last_id=to)).rowcount == 1
+def _mark(conn: sa.Connection, name: str) -> int | None:
+    """How far has been read."""
+    return conn.scalar(sa.select(alert_marks.c.last_id).where(alert_marks.c.name == name))
 
 
 _ADD = Many(
@@ -222,17 +232,14 @@ _ADD_HOURS = Many(
 )
 
 
-def _add(conn: sa.Connection, counts: _Counts) -> None:
-    _ADD.run(conn, counts.kept())
-    _ADD_HOURS.run(conn, [(hour, *heard) for hour, heard in counts.hours.items()])
-
-
 # Readings of stamps
 
 
-def read_readings(conn: sa.Connection, now: datetime) -> int | None:
-    """As `read_on`, for the readings of used stamps, by place."""
-    before = _mark(conn, "readings", lambda: _newest(conn, readings))
+def next_readings(conn: sa.Connection, now: datetime) -> Batch | None:
+    """As `next_frames`, for the readings of used stamps, by place."""
+    before = _mark(conn, "readings")
+    if before is None:
+        return Batch("readings", None, _newest(conn, readings), 0, _Counts())
     start = max(before, _newest(conn, readings) - MOST_BEHIND)
     of = readings.c
     query = sa.select(of.id, of.at, of.place, of.kind).where(of.id > start).order_by(of.id).limit(BATCH)
@@ -240,15 +247,12 @@ def read_readings(conn: sa.Connection, now: datetime) -> int | None:
     is_new = next((place for place, row in enumerate(rows) if row.at > now - LATE), len(rows))
     rows = rows[:is_new]
     if not rows:
-        return 0
-    if not _move(conn, "readings", before, rows[-1].id):
         return None
     counts = _Counts()
     for row in rows:
         if row.kind == Kind.ALREADY_USED:
-            counts.add(USED, row.at, f"place {row.place}", row.id)
-    _ADD.run(conn, counts.kept())
-    return len(rows)
+            counts.add(USED, milliseconds(row.at) or 0, f"place {row.place}", row.id)
+    return Batch("readings", before, rows[-1].id, len(rows), counts)
 
 
 # Stations
@@ -295,8 +299,8 @@ def stations(conn: sa.Connection) -> list[Station]:
     return [Station(**row._mapping) for row in conn.execute(query)]
 
 
-def _hear(conn: sa.Connection, rows: Sequence[Any], now: datetime) -> None:
-    """What a batch of accepted frames says of the stations."""
+def _hear(conn: sa.Connection, rows: Sequence[Any]) -> list[Station]:
+    """The stations that a batch of accepted frames says something of, as they are then."""
     known = {one.station: one for one in stations(conn)}
     beside: dict[str, set[str]] = defaultdict(set)  # whose neighbour it is
     for one in known.values():
@@ -305,16 +309,16 @@ def _hear(conn: sa.Connection, rows: Sequence[Any], now: datetime) -> None:
     changed: set[str] = set()
     silent_for: set[tuple[str, int]] = set()
     for row in rows:
-        heard = _heard_by(row.copies)
+        heard, at = _heard_by(row.copies), moment(row.at_ms)
         for name in heard:
             if name not in known and len(known) < MOST_STATIONS:
-                known[name] = Station(name, row.received_at, row.id, 0.0, 0.0, row.received_at, 0, [], {})
+                known[name] = Station(name, at, row.id, 0.0, 0.0, at, 0, [], {})
         heard = [name for name in heard if name in known]
         for name in heard:
             one = known[name]
             if name not in changed:
-                one.fade(row.received_at)
-            one.last_at, one.last_id, one.missed, one.missed_from = row.received_at, row.id, 0, []
+                one.fade(at)
+            one.last_at, one.last_id, one.missed, one.missed_from = at, row.id, 0, []
             one.heard, one.chances = one.heard + 1, one.chances + 1
             _meet(one, [other for other in heard if other != name], beside)
         for name in {name for other in heard for name in beside[other]} - set(heard):
@@ -327,7 +331,7 @@ def _hear(conn: sa.Connection, rows: Sequence[Any], now: datetime) -> None:
                 one.missed_from = [*one.missed_from, row.device]
             changed.add(name)
         changed.update(heard)
-    _keep(conn, [known[name] for name in sorted(changed)])
+    return [known[name] for name in sorted(changed)]
 
 
 def _heard_by(copies: str) -> list[str]:
