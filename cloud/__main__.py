@@ -130,6 +130,7 @@ def run(
         FigureKeeper(opened.engine, settings.frames_kept_days, registry),
         *probes,
         *health.parts,
+        *_alerts(opened, settings, registry, health.whole, bell, writer.waited_s),
     )
     with _running(opened, parts) as runs:
         # Before anything publishes for it: a broker keeps nothing for a session that it has not met.
@@ -174,6 +175,7 @@ def run_web(settings: Settings, announce: Announce) -> None:
         Scales(opened.engine),
         FigureKeeper(opened.engine, settings.frames_kept_days, registry),
         *health.parts,
+        *_alerts(opened, settings, registry, health.whole, bell),
     )
     with _running(opened, parts) as runs:
         app = _pages(opened, settings, bell, keeper, registry, health.whole, runs)
@@ -324,6 +326,38 @@ def _watch_broker(
     return probes
 
 
+def _alerts(
+    opened: _Opened,
+    settings: Settings,
+    registry: prometheus_client.CollectorRegistry,
+    health: Health,
+    bell: Bell,
+    waited_s: Callable[[], float] = lambda: 0.0,
+) -> "tuple[_Part, ...]":
+    """Who watches and who sends. They are no part of the health: a webhook that is away makes nobody unready."""
+    # Here, as with the pages: a worker watches nothing.
+    from cloud.alerts import mail
+    from cloud.alerts.checks import Around
+    from cloud.alerts.keeper import Watch
+    from cloud.alerts.metrics import Alerts
+    from cloud.alerts.post import Post
+
+    def space() -> tuple[int, int]:
+        here = shutil.disk_usage(settings.data_dir)
+        return here.free, here.total
+
+    around = Around(
+        host=socket.gethostname(), health=health.look, waited_s=waited_s, disk=space, pool=settings.stamp_pool
+    )
+    server = None
+    if settings.smtp_url is not None and settings.mail_from is not None:
+        server = mail.Server(settings.smtp_url.get_secret_value(), settings.mail_from)
+    registry.register(Alerts(opened.engine))
+    watch = Watch(opened.engine, around, registry=registry, given=settings.alert_rules, changed=bell.ring)
+    post = Post(opened.engine, opened.keys.safe(), registry=registry, server=server, url=settings.public_url or "")
+    return watch, post
+
+
 def _running_check(is_running: Callable[[], bool]) -> Check:
     return lambda: None if is_running() else "the process has ended"
 
@@ -376,6 +410,7 @@ def _pages(
     runs: Callable[[], dict[str, bool]],
 ) -> "FastAPI":
     # Here, because a worker needs none of it, and it is half of what this process holds in memory.
+    from cloud.alerts.pages import Means
     from cloud.pages import STATIC
     from cloud.pickups.store import redeemed
     from cloud.stamps.allowance import Allowance
@@ -404,6 +439,7 @@ def _pages(
         downlinks_per_day=settings.downlinks_per_day,
         key_master=opened.keys.number,
         keys=opened.keys,
+        alerts=Means(opened.keys.safe(), settings.alert_rules, settings.smtp_url is not None),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from cloud.alerts.model import check_file, check_mail_server, check_sender
 from cloud.ingest.keys import Keys, make_keys, parse_keys, read_keys
 from cloud.ingest.sigfox import FIELDS
 from cloud.secret import MASTER_KEY
@@ -72,6 +73,10 @@ class Settings(BaseSettings):
     stamp_misses_at_once: int = Field(500, ge=1, le=1_000_000)
     stamp_misses_per_hour: int = Field(20, ge=1, le=1_000_000)
     callbacks_per_second: int = Field(0, ge=0)  # of one address; beyond it 429. 0: no limit
+    smtp_url: SecretStr | None = None  # may carry a password; without one no alerts go by mail
+    mail_from: str | None = None  # the address that mail comes from
+    # What is changed of the rules of alerts, by their names: alerts.model.check_changes. The page changes on top of it.
+    alert_rules: dict[str, dict[str, bool | float | str]] = {}
     log_format: str = Field("console", pattern="^(console|json)$")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
     log_messages_per_second: int = Field(20, ge=0)  # lines a second for each result: each costs 15 µs. 0: none
@@ -89,6 +94,30 @@ class Settings(BaseSettings):
         if secret is not None and not re.fullmatch(r"[0-9A-Za-z_.~-]{16,128}", secret.get_secret_value()):
             raise ValueError("16 to 128 letters, digits and -_.~, as it may stand in a path: openssl rand -hex 16")
         return secret
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_smtp(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            check_mail_server(url.get_secret_value())
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_address(cls, address: str | None) -> str | None:
+        return None if address is None else check_sender(address)
+
+    @field_validator("alert_rules")
+    @classmethod
+    def _are_rules(cls, rules: dict[str, dict[str, bool | float | str]]) -> dict[str, dict[str, bool | float | str]]:
+        check_file(rules)
+        return rules
+
+    @model_validator(mode="after")
+    def _says_from(self) -> "Settings":
+        if self.smtp_url is not None and self.mail_from is None:
+            raise ValueError("mail needs an address that it comes from: DOMINO_MAIL_FROM")
+        return self
 
     @field_validator("callback_fields")
     @classmethod

@@ -1,6 +1,9 @@
 """All tables, gathered for the migrations: importing this fills `cloud.database.metadata`."""
 
 import cloud.accounts.store
+import cloud.alerts.routes
+import cloud.alerts.store
+import cloud.alerts.tallies
 import cloud.appeals.store
 import cloud.audit.store
 import cloud.downlinks.store

@@ -19,6 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import cloud.accounts.model
 import cloud.accounts.pages
+import cloud.alerts.model
+import cloud.alerts.pages
 import cloud.appeals.model
 import cloud.appeals.pages
 import cloud.console.api
@@ -78,6 +80,9 @@ STATUS: dict[type[Exception], int] = {
     cloud.accounts.model.PasswordRefused: 422,
     cloud.accounts.model.TooManyAttempts: 429,
     cloud.accounts.model.TooBusy: 503,
+    cloud.alerts.model.NotFound: 404,
+    cloud.alerts.model.WrongState: 409,
+    cloud.alerts.model.Faulty: 422,
     cloud.downlinks.model.NotFound: 404,
     cloud.downlinks.model.WrongState: 409,
     cloud.downlinks.model.Faulty: 422,
@@ -120,6 +125,7 @@ def create_app(
     downlinks_per_day: int = 4,
     key_master: int = 1,
     keys: Keys | None = None,
+    alerts: cloud.alerts.pages.Means = cloud.alerts.pages.WITHOUT_SAFE,
 ) -> FastAPI:
     """`downlinks_per_day` is told beside what a button used; `key_master` is the number of the newest master key.
 
@@ -135,9 +141,11 @@ def create_app(
     app.state.key_master = key_master
     app.state.keys = keys
     app.state.health = health
+    app.state.alerts = alerts
     app.state.attempts = Attempts()
     for feature in (
         cloud.accounts,
+        cloud.alerts,
         cloud.appeals,
         cloud.downlinks,
         cloud.fleet,

@@ -12,10 +12,13 @@ from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy import event
 
+import cloud.alerts.routes as routes
 import cloud.fleet.store as fleet
 import cloud.stamps.resealing as resealing
 import cloud.stamps.store as stamps
 from cloud import database
+from cloud.alerts.safe import WrongKey as WrongSafe
+from cloud.alerts.safe import number_of
 from cloud.appeals.store import appeals
 from cloud.ingest.keys import Keys, keep_keys
 from cloud.secret import MASTER_KEY, write_secret
@@ -78,6 +81,7 @@ def _status(data_dir: Path | None, database_url: str | None) -> tuple[Keys, list
         behind = stamps.holders_without_key(conn, keys.number, database.now())
         try:
             sealed = sum((resealing.count(conn, table, vault) for table in SEALED), start=Counter())
+            sealed.update(number_of(block) for _, _, block in routes.sealed_blocks(conn))
         except WrongKey as error:
             raise Failure(str(error)) from None
     told: list[dict[str, Any]] = []
@@ -145,10 +149,16 @@ def reseal(
                 bars.update(bar, completed=last if after_id is None else after_id)
                 if batch.resealed and after_id is not None:
                     time.sleep(pause_ms / 1000)
+    with engine.begin() as conn:
+        check_all_know(conn, keys)
+        try:
+            resealed += routes.reseal(conn, keys.safe())
+        except WrongSafe as error:
+            raise Failure(str(error)) from None
     if as_json:
         print_json({"resealed": resealed, "number": keys.number})
     else:
-        console.print(f"{resealed} codes were sealed anew; all lie under master key {keys.number}")
+        console.print(f"{resealed} codes and secrets were sealed anew; all lie under master key {keys.number}")
 
 
 def _overwrite(connection: Any, _record: Any) -> None:

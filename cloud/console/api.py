@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+import cloud.alerts.api
 import cloud.appeals.api
 import cloud.audit.store
 import cloud.downlinks.api
@@ -555,6 +556,7 @@ def _tell(request: Request, token: Token, id: int, event: Event, told: Told) -> 
 
 router.include_router(cloud.stamps.api.router)
 router.include_router(cloud.appeals.api.router)
+router.include_router(cloud.alerts.api.router, responses=NOT_FOUND | CONFLICT)
 router.include_router(cloud.downlinks.api.router, responses=NOT_FOUND | CONFLICT)
 
 

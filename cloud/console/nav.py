@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
+import cloud.alerts.store
 from cloud import database
 from cloud.console import desk
 from cloud.console.desk import See
@@ -13,7 +14,7 @@ from cloud.console.desk import See
 router = APIRouter()
 
 # By the path that a badge stands at, without its slash.
-BADGES: dict[str, Callable[[sa.Connection], int]] = {}
+BADGES: dict[str, Callable[[sa.Connection], int]] = {"alerts": cloud.alerts.store.badge}
 
 
 @router.get("/badges")

@@ -1,5 +1,5 @@
 """The fleet's master keys, and what is derived from them: the buttons' keys (docs/wire-format.md, Keys), the stamps',
-and the passwords at the broker (docs/decisions/0047).
+the webhooks' (docs/decisions/0097), and the passwords at the broker (docs/decisions/0047).
 
 Master keys are numbered from 1, because a fleet changes to a new one button by button: each button's row says from
 which its key comes, and the older ones stay until nothing uses them (docs/decisions/0064). They are kept as one text, a
@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
 
+from cloud.alerts.safe import KEY_BYTES as SAFE_KEY_BYTES
+from cloud.alerts.safe import Safe
 from cloud.secret import replace_secret, write_secret
 from cloud.stamps.vault import Vault
 
@@ -33,6 +35,7 @@ _DEVICE_KEY_PREFIX = b"\0\0\0\1" + LABEL + b"\0"  # block counter, label, separa
 _DEVICE_KEY_CONTEXT = Struct(">IBI")  # device id, key generation; length in bits
 STAMP_KEY_BYTES = 32
 STAMP_LABEL = b"domino stamp vault"
+SAFE_LABEL = b"domino alert webhooks"
 BROKER_PASSWORD_BYTES = 16
 BROKER_LABEL, BROKER_SALT_LABEL = b"domino broker password", b"domino broker salt"
 FIRST = 1
@@ -111,6 +114,11 @@ class Keys:
         """Seals stamps under the newest master key, and opens them under any."""
         older = {number: _derive(key, STAMP_LABEL, b"", STAMP_KEY_BYTES) for number, key in self.older.items()}
         return Vault(self.stamp_key(), self.number, older)
+
+    def safe(self) -> Safe:
+        """Seals the secrets of webhooks likewise, under keys of their own."""
+        older = {number: _derive(key, SAFE_LABEL, b"", SAFE_KEY_BYTES) for number, key in self.older.items()}
+        return Safe(_derive(self.master, SAFE_LABEL, b"", SAFE_KEY_BYTES), self.number, older)
 
     def fingerprint(self, number: int) -> str:
         """Tells master keys apart and gives none away: 8 bytes of a SHA-256 over a label and the key."""

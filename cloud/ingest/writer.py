@@ -138,7 +138,7 @@ class Writer:
     ) -> None:
         self._engine, self._keys, self._limits, self._lease = engine, keys, limits, lease
         self._metrics = Metrics(registry)
-        self._metrics.oldest.set_function(self._oldest)
+        self._metrics.oldest.set_function(self.waited_s)
         self._journal = Journal(lines_per_second, registry)
         self._batches = count(1)
         self._in_hand: Sequence[Group] = ()
@@ -245,7 +245,7 @@ class Writer:
         else:
             self._metrics.refused.inc()
 
-    def _oldest(self) -> float:
+    def waited_s(self) -> float:
         """Seconds that the oldest message has waited for its commit."""
         try:
             first = self._in_hand[0] if self._in_hand else self._groups[0]

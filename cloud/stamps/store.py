@@ -164,6 +164,15 @@ def demand(conn: sa.Connection, count_to: int) -> Demand:
     return Demand(row[0], row[1], bool(row[2]))
 
 
+def stock(conn: sa.Connection, count_to: int) -> tuple[int, int]:
+    """How many codes lie in the pool, leased or not, and how many orders wait for one: both up to a limit."""
+    minted = sa.select(stamps.c.id).where(_KEPT, stamps.c.state == State.MINTED).limit(count_to).subquery()
+    waits = sa.select(stamp_waits.c.pickup_id).limit(count_to).subquery()
+    counts = [sa.select(sa.func.count()).select_from(one).scalar_subquery() for one in (minted, waits)]
+    row = conn.execute(sa.select(*counts)).one()
+    return row[0], row[1]
+
+
 _RESERVE = Many(
     """UPDATE stamps SET state = 'reserved', pickup_id = new.pickup, lease_id = NULL, changed_at = new.at
     FROM {new} WHERE stamps.id = new.id AND stamps.lease_id = new.lease AND state = 'minted'""",

@@ -10,6 +10,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 import cloud.accounts.model
+import cloud.alerts.model
 import cloud.console.thread
 import cloud.downlinks.model
 import cloud.fleet.battery
@@ -18,6 +19,7 @@ import cloud.fleet.rhythm
 import cloud.frames.history
 import cloud.frames.model
 import cloud.pickups.model
+import cloud.stamps.alarms
 from cloud import pages
 from cloud.console.filters import KINDS
 from cloud.ingest.uplink import Kind
@@ -40,6 +42,7 @@ FAMILIES |= {*cloud.downlinks.model.State, *cloud.fleet.battery.Pack, *cloud.fle
 FAMILIES |= {*cloud.frames.history.LQI}
 FAMILIES |= {*cloud.fleet.imports.Kept}
 FAMILIES |= {*KINDS}
+FAMILIES |= {*cloud.alerts.model.Severity, *cloud.alerts.model.State, *cloud.stamps.alarms.Sign}
 
 # Names and units, the same in every language.
 NAMES = {"Domino", "Français", "English", "dBm", "mV", "ms", "Enter", "SHA"}
