@@ -33,6 +33,9 @@ import cloud.fleet.store as fleet
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
+from cloud.accounts.notes import Notes
+from cloud.audit.store import record
+from cloud.audit.watch import Watch
 from cloud.frames import store as frames
 from cloud.frames.keeper import LogKeeper
 from cloud.frames.metrics import Links
@@ -124,6 +127,8 @@ def run(
         keeper,
         Ear(opened.engine, committed),
         LogKeeper(opened.engine, settings.frames_kept_days),
+        trail := Watch(opened.engine, registry=registry),
+        notes := Notes(opened.engine),
         *probes,
         *health.parts,
     )
@@ -136,7 +141,7 @@ def run(
         beside = start_beside()
         for name, is_running in beside.items():
             health.whole.add(name, _running_check(is_running))
-        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs)
+        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs, notes, trail)
         spare_the_collector()
         server = _Server(_beside_callbacks(app, writer, settings, registry), listener, announce, beside)
         app.state.stopping = lambda: server.should_exit  # open event streams end by themselves
@@ -167,10 +172,12 @@ def run_web(settings: Settings, announce: Announce) -> None:
         keeper,
         Ear(opened.engine, heard),
         LogKeeper(opened.engine, settings.frames_kept_days),
+        trail := Watch(opened.engine, registry=registry),
+        notes := Notes(opened.engine),
         *health.parts,
     )
     with _running(opened, parts) as runs:
-        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs)
+        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs, notes, trail)
         server = _Server(app, listener, announce)
         app.state.stopping = lambda: server.should_exit
         server.serve_until_ended()
@@ -368,6 +375,8 @@ def _pages(
     registry: prometheus_client.CollectorRegistry,
     health: Health,
     runs: Callable[[], dict[str, bool]],
+    notes: Notes,
+    trail: Watch,
 ) -> "FastAPI":
     # Here, because a worker needs none of it, and it is half of what this process holds in memory.
     from cloud.pages import STATIC
@@ -388,13 +397,15 @@ def _pages(
         bell=bell,
         health=health.look,
         runs=runs,
-        facts=lambda: {"stamps": keeper.facts()},
+        facts=lambda: {"stamps": keeper.facts(), "audit": trail.facts()},
         registry=registry,
         vault=opened.vault,
         desk=desk,
         vendor=STATIC / "vendor",
         downlinks_per_day=settings.downlinks_per_day,
         key_master=opened.keys.number,
+        notes=notes,
+        trail=lambda: trail.seen,
     )
 
 
@@ -487,7 +498,10 @@ def _first_account(engine: sa.Engine, data_dir: Path) -> None:
         (data_dir / FIRST_SIGN_IN).unlink(missing_ok=True)  # of a database that is no more
         write_secret(data_dir / FIRST_SIGN_IN, f"admin\n{password}\n")
         now = database.now()
-        accounts.add(conn, name="admin", display_name="Administrator", role=Role.ADMIN, password=password, now=now)
+        admin = accounts.add(
+            conn, name="admin", display_name="Administrator", role=Role.ADMIN, password=password, now=now
+        )
+        record(conn, actor="service", action="account.add", subject=admin.subject, now=now, role=admin.role)
 
 
 def _check_keys(engine: sa.Engine, keys: Keys, vault: Vault, master_key: Path) -> None:
