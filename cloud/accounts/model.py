@@ -242,7 +242,9 @@ def least_role(scopes: Iterable[Right]) -> Role:
     return min(able, key=lambda role: len(RIGHTS[role]))
 
 
-def granted(maker: frozenset[Right], role: Role | None, scopes: frozenset[Right] | None) -> tuple[Role, frozenset[Right]]:
+def granted(
+    maker: frozenset[Right], role: Role | None, scopes: frozenset[Right] | None
+) -> tuple[Role, frozenset[Right]]:
     """The role and the rights of a token that somebody with the rights `maker` asks for.
 
     Of `role` and `scopes` one may be missing. Raises Faulty, and Forbidden for a right that its maker has not.

@@ -1,7 +1,7 @@
 """What many requests leave behind, kept in memory and written now and then, so that no request waits for it.
 
-When a session and a token were used last is written once a minute. Refused sign-ins go into the audit trail: the first of
-a name, an address and a minute at once, the others of that minute as one entry with their count. However many guess,
+When a session and a token were used last is written once a minute. Refused sign-ins go into the audit trail: the first
+of a name, an address and a minute at once, the others of that minute as one entry with their count. However many guess,
 that is a few dozen entries a minute; decision 0099.
 """
 

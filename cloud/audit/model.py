@@ -58,8 +58,8 @@ def verify(
 ) -> tuple[int, bytes]:
     """Follow the chain from the entry `last`, whose digest is `before`; gives the newest entry's. Raises `Broken`.
 
-    `expected` are digests, or what they begin with, of some entries as they were noted outside: a chain that was cut off
-    at its end, or made anew from somewhere on, holds in itself, and only this tells.
+    `expected` are digests, or what they begin with, of some entries as they were noted outside: a chain that was cut
+    off at its end, or made anew from somewhere on, holds in itself, and only this tells.
     """
     for entry in entries:
         if entry.id != last + 1:

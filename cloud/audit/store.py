@@ -82,7 +82,7 @@ def newest(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[Entry]:
-    """Entries with an id below `before`, newest first. A name such as "n.arnaud" finds every kind of actor so called."""
+    """Entries with an id below `before`, newest first. A name such as "n.arnaud" finds every kind of actor of it."""
     query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(audit.c.id < before)

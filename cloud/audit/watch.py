@@ -1,8 +1,8 @@
 """The thread that follows the audit trail's chain as it grows, and says so when it is broken.
 
 It goes on from the last entry that it has seen hold, and once a day over all of them. What it has seen it remembers, so
-while it runs it also finds an end that was cut off and a chain that was made anew; over a restart only a digest that was
-noted outside does, which is why each day's stands in the log.
+while it runs it also finds an end that was cut off and a chain that was made anew; over a restart only a digest that
+was noted outside does, which is why each day's stands in the log.
 """
 
 import threading

@@ -36,7 +36,7 @@ ACTIONS: Mapping[str, Said] = {
     "log.export": N_("Log of frames exported as %(form)s"),
     "log.prune": N_("Old frames let go of, %(count)s"),
     "log.replay": N_("Log replayed into the database, %(count)s frames"),
-    "log.ship": N_("Log shipped, %(count)s frames"),
+    "log.ship": N_("Log shipped elsewhere"),
     "order.cancel": N_("Order cancelled"),
     "order.confirm": N_("Order confirmed"),
     "session.close": N_("Signed out"),
@@ -72,6 +72,11 @@ VALUES: Mapping[str, Said] = {
 NAMES: Mapping[str, Said] = {
     "count": N_("count"),
     "expires": N_("until"),
+    "board": N_("board"),
+    "claim_code": N_("claim code"),
+    "form": N_("form"),
+    "goes_on": N_("goes on"),
+    "months": N_("months"),
     "from": N_("addresses"),
     "generation": N_("key generation"),
     "hours": N_("hours"),
@@ -120,6 +125,11 @@ def sentence(entry: Entry) -> Said | None:
     if said is None or set(_NAMED.findall(said.text)) - entry.detail.keys():
         return None
     return Said(said.text, {name: value(name, one) for name, one in entry.detail.items()})
+
+
+def in_general() -> list[tuple[str, Said]]:
+    """Every action and its sentence, as it is said of no entry."""
+    return [(name, Said(said.text, dict.fromkeys(_NAMED.findall(said.text), "…"))) for name, said in ACTIONS.items()]
 
 
 def beyond(entry: Entry) -> list[tuple[Said, object]]:

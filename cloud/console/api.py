@@ -21,6 +21,7 @@ import cloud.stamps.store
 from cloud import database
 from cloud.accounts.guard import bearer
 from cloud.accounts.model import Right, Token
+from cloud.audit.store import record
 from cloud.console.store import MAX_ID
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import State as ButtonState
@@ -240,6 +241,8 @@ def add_button(request: Request, token: Administer, new: NewButton) -> AddedButt
             now=database.now(),
             key_master=request.app.state.key_master,
         )
+        subject = f"button {format_id(button.id)}"
+        record(conn, actor=f"token {token.name}", action="button.add", subject=subject, now=database.now())
     return AddedButton(button=ButtonAnswer.model_validate(button), claim_code=claim_code)
 
 
@@ -256,9 +259,11 @@ def show_link(request: Request, token: See, id: str) -> LinkAnswer:
 def revoke_button(request: Request, token: Operate, id: str, revocation: Revocation) -> ButtonAnswer:
     """A lost or stolen button: from now on refuse whatever it sends."""
     with _writing(request) as conn:
-        by = f"token {token.name}"
-        if not cloud.fleet.store.revoke(conn, _device(id), why=revocation.why, by=by, now=database.now()):
+        device, by, now = _device(id), f"token {token.name}", database.now()
+        if not cloud.fleet.store.revoke(conn, device, why=revocation.why, by=by, now=now):
             raise HTTPException(404, f"no button {id} in the fleet")
+        subject = f"button {format_id(device)}"
+        record(conn, actor=by, action="button.revoke", subject=subject, now=now, why=revocation.why)
         return ButtonAnswer.model_validate(cloud.fleet.store.find(conn, _device(id)))
 
 
@@ -269,6 +274,9 @@ def restore_button(request: Request, token: Administer, id: str) -> ButtonAnswer
         if cloud.fleet.store.find(conn, _device(id)) is None:
             raise HTTPException(404, f"no button {id} in the fleet")
         restored = cloud.fleet.store.restore(conn, _device(id), key_master=request.app.state.key_master)
+        by, subject, now = f"token {token.name}", f"button {format_id(restored.id)}", database.now()
+        generation = restored.key_generation
+        record(conn, actor=by, action="button.found", subject=subject, now=now, generation=generation)
     return ButtonAnswer.model_validate(restored)
 
 
@@ -329,7 +337,9 @@ def confirm_pickup(request: Request, token: Operate, id: Id, confirmation: Confi
     """Name the addressee of a request, as its customer asked: it becomes an order and its stamp goes live."""
     address = Address.of(confirmation.addressee)
     with _writing(request) as conn:
-        cloud.pickups.store.confirm(conn, id, address, actor=f"token {token.name}", now=database.now())
+        by, now = f"token {token.name}", database.now()
+        cloud.pickups.store.confirm(conn, id, address, actor=by, now=now)
+        record(conn, actor=by, action="order.confirm", subject=f"order {id}", now=now)
         answer = _in_full(conn, request.app.state.vault, id)
     request.app.state.bell.ring()
     return answer
@@ -339,7 +349,9 @@ def confirm_pickup(request: Request, token: Operate, id: Id, confirmation: Confi
 def cancel_pickup(request: Request, token: Operate, id: Id) -> PickupInFull:
     """Take an order back; its stamp becomes void."""
     with _writing(request) as conn:
-        cloud.pickups.store.cancel(conn, id, actor=f"token {token.name}", now=database.now())
+        by, now = f"token {token.name}", database.now()
+        cloud.pickups.store.cancel(conn, id, actor=by, now=now)
+        record(conn, actor=by, action="order.cancel", subject=f"order {id}", now=now)
         answer = _in_full(conn, request.app.state.vault, id)
     request.app.state.bell.ring()
     return answer

@@ -12,6 +12,7 @@ import cloud.frames.store
 from cloud import database
 from cloud.accounts import guard
 from cloud.accounts.model import Right
+from cloud.audit.store import record
 from cloud.console import desk, store
 from cloud.console.desk import ROWS, Administer, Before, Operate, See
 from cloud.downlinks.model import MAX_HOURS, MAX_REASON, MIN_HOURS
@@ -92,6 +93,9 @@ def revoke_button(
         raise HTTPException(422, str(error)) from None
     with request.app.state.engine.begin() as conn:
         is_there = device is not None and cloud.fleet.store.revoke(conn, device, why=why, by=by, now=database.now())
+        if is_there:
+            subject = f"button {format_id(device or 0)}"
+            record(conn, actor=by, action="button.revoke", subject=subject, now=database.now(), why=why)
     if not is_there:
         raise HTTPException(404, f"The fleet has no button {id}.")
     return RedirectResponse(f"/buttons/{id}", 303)
@@ -103,6 +107,9 @@ def restore_button(request: Request, session: Administer, id: str) -> Response:
     device = desk.device(id)
     if device is None:
         raise HTTPException(404, f"The fleet has no button {id}.")
+    actor, subject = f"staff {session.account.name}", f"button {format_id(device)}"
     with request.app.state.engine.begin() as conn:
-        cloud.fleet.store.restore(conn, device, key_master=request.app.state.key_master)
+        found = cloud.fleet.store.restore(conn, device, key_master=request.app.state.key_master)
+        generation, now = found.key_generation, database.now()
+        record(conn, actor=actor, action="button.found", subject=subject, now=now, generation=generation)
     return RedirectResponse(f"/buttons/{format_id(device)}", 303)

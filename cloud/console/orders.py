@@ -10,6 +10,7 @@ import cloud.stamps.store
 from cloud import database, pages
 from cloud.accounts import guard
 from cloud.accounts.model import Right
+from cloud.audit.store import record
 from cloud.console import bits, desk, store, thread
 from cloud.console.desk import ROWS, Before, Id, Operate, See
 from cloud.frames.model import Result
@@ -56,6 +57,8 @@ def show_order(request: Request, session: See, id: Id) -> Response:
 @router.post("/pickups/{id}/cancel", dependencies=[Depends(guard.csrf_checked)])
 def cancel_order(request: Request, session: Operate, id: Id) -> Response:
     with request.app.state.engine.begin() as conn:
-        cloud.pickups.store.cancel(conn, id, actor=f"staff {session.account.name}", now=database.now())
+        actor, now = f"staff {session.account.name}", database.now()
+        cloud.pickups.store.cancel(conn, id, actor=actor, now=now)
+        record(conn, actor=actor, action="order.cancel", subject=f"order {id}", now=now)
     request.app.state.bell.ring()
     return RedirectResponse(f"/pickups/{id}", 303)

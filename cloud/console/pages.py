@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from cloud.console import buttons, frames, nav, orders, overview, search, stream
+from cloud.console import access, audit, buttons, frames, me, nav, orders, overview, search, stream
 
 router = APIRouter()
-for part in (nav, overview, stream, orders, buttons, frames, search):
+for part in (nav, overview, stream, orders, buttons, frames, search, audit, access, me):
     router.include_router(part.router)

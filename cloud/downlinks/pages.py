@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from cloud import database
 from cloud.accounts import guard
 from cloud.accounts.model import Right, Session
+from cloud.audit.store import record
 from cloud.downlinks import store
 from cloud.fleet.model import format_id, parse_id
 
@@ -28,7 +29,10 @@ def configure(
 ) -> Response:
     device, by = _device(id), f"staff {session.account.name}"
     with request.app.state.engine.begin() as conn:
-        store.configure(conn, device, hours, reason=reason, by=by, now=database.now())
+        now, subject = database.now(), f"button {format_id(device)}"
+        made = store.configure(conn, device, hours, reason=reason, by=by, now=now)
+        about = {"hours": made.hours, "reason": made.reason, "number": made.id}
+        record(conn, actor=by, action="downlink.queue", subject=subject, now=now, **about)
     return RedirectResponse(f"/buttons/{format_id(device)}", 303)
 
 
@@ -36,7 +40,9 @@ def configure(
 def cancel(request: Request, session: Operate, id: str, downlink: Annotated[int, Path(ge=0, le=MAX_ID)]) -> Response:
     device = _device(id)
     with request.app.state.engine.begin() as conn:
-        store.cancel(conn, device, downlink, database.now())
+        actor, subject, now = f"staff {session.account.name}", f"button {format_id(device)}", database.now()
+        store.cancel(conn, device, downlink, now)
+        record(conn, actor=actor, action="downlink.cancel", subject=subject, now=now, number=downlink)
     return RedirectResponse(f"/buttons/{format_id(device)}", 303)
 
 

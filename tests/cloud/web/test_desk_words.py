@@ -10,7 +10,10 @@ import pytest
 from babel.messages.pofile import read_po
 
 import cloud.accounts.model
+import cloud.appeals.model
 import cloud.frames.model
+import cloud.stamps.ledger
+import cloud.stamps.model
 from cloud import pages
 from cloud.words import N_
 from tests.cloud.web.test_catalogues import CLOUD, KEY, _ids, _texts, _used_in_templates
@@ -19,15 +22,19 @@ FRENCH = CLOUD / "locale" / "fr" / "LC_MESSAGES" / "desk"
 TEMPLATES = CLOUD / "templates" / "console"
 
 # Words of the domain that pages say as they are stored: `{{ _(frame.result) }}`.
-FAMILIES = {*cloud.accounts.model.Role} - {"customer"}
+FAMILIES = {
+    *cloud.accounts.model.Role,
+    *cloud.appeals.model.State,
+    *cloud.stamps.ledger.Form,
+    *cloud.stamps.ledger.REFUSED,
+    *cloud.stamps.model.State,
+} - {"unknown clear"}
 
 # Names and units, the same in every language.
 NAMES = {"Domino", "Français", "English", "dBm", "mV", "Enter", "SHA"}
 
 # Not marked yet.
 UNMARKED: set[str] = {
-    "appeal.html",
-    "appeals.html",
     "button.html",
     "buttons.html",
     "bytes.html",
@@ -42,7 +49,6 @@ UNMARKED: set[str] = {
     "orders.html",
     "overview.html",
     "rows.html",
-    "stamps.html",
     "traffic.html",
     "traffic_table.html",
 }
