@@ -145,6 +145,10 @@ def value(name: str, one: object) -> object:
         return VALUES.get(one) or (Said(one) if name in ROLES_AS_VALUES else one)
     if isinstance(one, list):
         return ", ".join(map(str, one))
+    if isinstance(one, int) and not isinstance(one, bool):
+        return f"{one:,}".replace(",", "\N{NO-BREAK SPACE}")
+    if one is True:
+        return N_("yes")
     return one
 
 
