@@ -20,7 +20,7 @@ from rich.markup import escape
 import cloud.accounts.store as accounts
 import cloud.fleet.store as fleet
 from cloud import database
-from cloud.accounts.model import Role
+from cloud.accounts.model import Right, Role
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import format_id
 from cloud.secret import write_secret
@@ -116,8 +116,10 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
             with engine.begin() as conn:
                 now = database.now()
                 until = {"now": now, "expires_at": now + timedelta(days=1)}
-                token = accounts.create_token(conn, name="domino demo", role=Role.VIEWER, made_by=actor(), **until)
-                deeds.note(conn, "token.create", "token domino demo", role=Role.VIEWER)
+                rights = (Right.SEE, Right.READ_STAMPS)
+                about = {"name": "domino demo", "role": Role.SUPPORT, "scopes": rights, "made_by": actor()}
+                token = accounts.create_token(conn, **about, **until)
+                deeds.note(conn, "token.create", "token domino demo", role=Role.SUPPORT, rights=sorted(rights))
             where = find_running(data_dir)
             headers = {"Authorization": f"Bearer {token}"}
             with httpx2.Client(base_url=where.http_url, headers=headers, timeout=FRAME_S) as api:

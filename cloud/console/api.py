@@ -156,7 +156,9 @@ class FrameAnswer(Answer):
     reset_cause: int | None
     link_failures: int | None
     pickup_id: int | None
-    stamp: str | None = Field(None, description="Of the order that it made or joined")
+    stamp: str | None = Field(
+        None, description="Of the order that it made or joined; for tokens with the right to read stamps"
+    )
     downlink: Hex | None = Field(description="The answer's bytes, in hex")
 
 
@@ -186,7 +188,9 @@ class EventAnswer(Answer):
 
 
 class StampAnswer(Answer):
-    code: str = Field(examples=["7K4F2M9X"])
+    code: str | None = Field(
+        examples=["7K4F2M9X"], description="For tokens with the right to read stamps: a live one is as good as money"
+    )
     state: StampState
     pickup_id: int | None
     minted_at: datetime
@@ -310,7 +314,8 @@ def list_frames(
         else:
             frames = cloud.frames.store.newest(conn, limit=limit, before=before, device=of, result=result)
         pickup_ids = {one.pickup_id for one in frames if one.pickup_id is not None}
-        codes = cloud.stamps.store.codes_of(conn, request.app.state.vault, pickup_ids)
+        may_read = Right.READ_STAMPS in token.rights
+        codes = cloud.stamps.store.codes_of(conn, request.app.state.vault, pickup_ids) if may_read else {}
     answers = [FrameAnswer.model_validate(one) for one in frames]
     return Frames(frames=[one.model_copy(update={"stamp": codes.get(one.pickup_id or 0)}) for one in answers])
 
@@ -329,7 +334,7 @@ def list_pickups(
 def show_pickup(request: Request, token: See, id: Id) -> PickupInFull:
     """One order with its history and its stamp."""
     with _reading(request) as conn:
-        return _in_full(conn, request.app.state.vault, id)
+        return _in_full(conn, request.app.state.vault, id, token)
 
 
 @router.post("/pickups/{id}/confirm", tags=["pickups"], responses=NOT_FOUND | CONFLICT)
@@ -340,7 +345,7 @@ def confirm_pickup(request: Request, token: Operate, id: Id, confirmation: Confi
         by, now = f"token {token.name}", database.now()
         cloud.pickups.store.confirm(conn, id, address, actor=by, now=now)
         record(conn, actor=by, action="order.confirm", subject=f"order {id}", now=now)
-        answer = _in_full(conn, request.app.state.vault, id)
+        answer = _in_full(conn, request.app.state.vault, id, token)
     request.app.state.bell.ring()
     return answer
 
@@ -352,7 +357,7 @@ def cancel_pickup(request: Request, token: Operate, id: Id) -> PickupInFull:
         by, now = f"token {token.name}", database.now()
         cloud.pickups.store.cancel(conn, id, actor=by, now=now)
         record(conn, actor=by, action="order.cancel", subject=f"order {id}", now=now)
-        answer = _in_full(conn, request.app.state.vault, id)
+        answer = _in_full(conn, request.app.state.vault, id, token)
     request.app.state.bell.ring()
     return answer
 
@@ -377,13 +382,16 @@ def _device(text: str) -> int:
         raise HTTPException(422, str(error)) from None
 
 
-def _in_full(conn: sa.Connection, vault: Vault, id: int) -> PickupInFull:
+def _in_full(conn: sa.Connection, vault: Vault, id: int, token: Token) -> PickupInFull:
     pickup = cloud.pickups.store.find(conn, id)
     if pickup is None:
         raise HTTPException(404, f"no order {id}")
     stamp = cloud.stamps.store.of_pickup(conn, vault, id)
+    told = None if stamp is None else StampAnswer.model_validate(stamp)
+    if told is not None and Right.READ_STAMPS not in token.rights:
+        told.code = None
     return PickupInFull(
         **PickupAnswer.model_validate(pickup).model_dump(),
         events=[EventAnswer.model_validate(event) for event in cloud.pickups.store.events(conn, id)],
-        stamp=None if stamp is None else StampAnswer.model_validate(stamp),
+        stamp=told,
     )
