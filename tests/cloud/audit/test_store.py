@@ -184,7 +184,9 @@ def test_each_filter_walks_an_index_in_its_order(tmp_path, column: str):
 
 
 texts = st.text(max_size=300)
-details = st.dictionaries(texts, st.recursive(st.none() | st.booleans() | st.integers() | texts, st.lists, max_leaves=5))
+details = st.dictionaries(
+    texts, st.recursive(st.none() | st.booleans() | st.integers() | texts, st.lists, max_leaves=5)
+)
 
 
 @given(texts, texts, texts, details, st.datetimes(datetime(1980, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001

@@ -218,7 +218,12 @@ def test_nothing_is_changed_by_a_get(service: Service):
 def test_a_live_code_is_told_to_tokens_that_may_read_stamps_alone(service: Service, role: Role, sees: bool):
     with service.engine.begin() as conn:
         owner = cloud.accounts.store.add(
-            conn, name="c@example.org", display_name="C", role=Role.CUSTOMER, password="quatre navettes", now=database.now()
+            conn,
+            name="c@example.org",
+            display_name="C",
+            role=Role.CUSTOMER,
+            password="quatre navettes",
+            now=database.now(),
         )
     service.add_button(0x00D1F3A8, "35 Rennes", owner.id)
     service.press(device=0x00D1F3A8)
