@@ -152,7 +152,7 @@ def export(
     chosen = settings(data_dir=data_dir, database_url=database_url)
     engine, keys = open_database(data_dir, database_url), chosen.keys(make=True)
     told = export_slip(engine, keys, device, file, claim_url=chosen.public_url, may_replace=reprovision)
-    deeds.note_done(engine, "button.export", f"button {told['id']}", generation=told["key_generation"])
+    deeds.note_done(engine, "button.export", f"button {told['id']}", key_generation=told["key_generation"])
     if as_json:
         print_json(told)
         return
@@ -183,8 +183,7 @@ def found(device: Id, data_dir: DataDir = None, database_url: DatabaseUrl = None
         with engine.begin() as conn:
             check_all_know(conn, keys)
             button = fleet.restore(conn, device, key_master=keys.number)
-            generation = button.key_generation
-            deeds.note(conn, "button.found", f"button {format_id(device)}", generation=generation)
+            deeds.note(conn, "button.found", f"button {format_id(device)}", key_generation=button.key_generation)
     except (KeysUsedUp, WrongState) as error:
         raise Failure(str(error)) from None
     name = format_id(device)

@@ -30,8 +30,8 @@ def configure(
     try:
         with open_database(data_dir, database_url).begin() as conn:
             made = downlinks.configure(conn, device, hours, reason=reason, by=actor(), now=database.now())
-            about = {"hours": made.hours, "reason": made.reason, "number": made.id}
-            deeds.note(conn, "downlink.queue", f"button {format_id(device)}", **about)
+            about = {"hours": made.hours, "reason": made.reason, "downlink": made.id}
+            deeds.note(conn, "button.configure", f"button {format_id(device)}", **about)
     except (Faulty, NotFound, WrongState) as error:
         raise Failure(str(error)) from None
     _tell(made, as_json)
@@ -50,7 +50,7 @@ def command(
         try:
             with engine.begin() as conn:
                 cancelled = downlinks.cancel(conn, device, cancel, now)
-                deeds.note(conn, "downlink.cancel", f"button {format_id(device)}", number=cancel)
+                deeds.note(conn, "button.cancel-downlink", f"button {format_id(device)}", downlink=cancel)
         except (NotFound, WrongState) as error:
             raise Failure(str(error)) from None
         _tell(cancelled, as_json)

@@ -273,10 +273,20 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     if len(words) > MAX_NETWORKS:
         raise Faulty(f"a token has at most {MAX_NETWORKS} addresses")
     try:
-        return tuple(ipaddress.ip_network(word) for word in words)
+        return tuple(_as_ipv4(ipaddress.ip_network(word)) for word in words)
     except ValueError as error:
         raise Faulty(f"addresses are such as 192.0.2.7 or 2001:db8::/32: {error}") from None
 
+
+def _as_ipv4(network: Network) -> Network:
+    """IPv4 that is written as IPv6, such as ::ffff:192.0.2.7, is IPv4 like the addresses it is asked for."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < _MAPPED_BITS:
+        return network
+    return ipaddress.ip_network((mapped, network.prefixlen - _MAPPED_BITS))
+
+
+_MAPPED_BITS = 96  # of ::ffff:0:0/96
 
 MAX_NAME = 80  # characters
 

@@ -279,8 +279,7 @@ def restore_button(request: Request, token: Administer, id: str) -> ButtonAnswer
             raise HTTPException(404, f"no button {id} in the fleet")
         restored = cloud.fleet.store.restore(conn, _device(id), key_master=request.app.state.key_master)
         by, subject, now = f"token {token.name}", f"button {format_id(restored.id)}", database.now()
-        generation = restored.key_generation
-        record(conn, actor=by, action="button.found", subject=subject, now=now, generation=generation)
+        record(conn, actor=by, action="button.found", subject=subject, now=now, key_generation=restored.key_generation)
     return ButtonAnswer.model_validate(restored)
 
 
@@ -344,7 +343,7 @@ def confirm_pickup(request: Request, token: Operate, id: Id, confirmation: Confi
     with _writing(request) as conn:
         by, now = f"token {token.name}", database.now()
         cloud.pickups.store.confirm(conn, id, address, actor=by, now=now)
-        record(conn, actor=by, action="order.confirm", subject=f"order {id}", now=now)
+        record(conn, actor=by, action="pickup.confirm", subject=f"order {id}", now=now)
         answer = _in_full(conn, request.app.state.vault, id, token)
     request.app.state.bell.ring()
     return answer
@@ -356,7 +355,7 @@ def cancel_pickup(request: Request, token: Operate, id: Id) -> PickupInFull:
     with _writing(request) as conn:
         by, now = f"token {token.name}", database.now()
         cloud.pickups.store.cancel(conn, id, actor=by, now=now)
-        record(conn, actor=by, action="order.cancel", subject=f"order {id}", now=now)
+        record(conn, actor=by, action="pickup.cancel", subject=f"order {id}", now=now)
         answer = _in_full(conn, request.app.state.vault, id, token)
     request.app.state.bell.ring()
     return answer

@@ -110,6 +110,6 @@ def restore_button(request: Request, session: Administer, id: str) -> Response:
     actor, subject = f"staff {session.account.name}", f"button {format_id(device)}"
     with request.app.state.engine.begin() as conn:
         found = cloud.fleet.store.restore(conn, device, key_master=request.app.state.key_master)
-        generation, now = found.key_generation, database.now()
-        record(conn, actor=actor, action="button.found", subject=subject, now=now, generation=generation)
+        now = database.now()
+        record(conn, actor=actor, action="button.found", subject=subject, now=now, key_generation=found.key_generation)
     return RedirectResponse(f"/buttons/{format_id(device)}", 303)

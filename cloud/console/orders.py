@@ -59,6 +59,6 @@ def cancel_order(request: Request, session: Operate, id: Id) -> Response:
     with request.app.state.engine.begin() as conn:
         actor, now = f"staff {session.account.name}", database.now()
         cloud.pickups.store.cancel(conn, id, actor=actor, now=now)
-        record(conn, actor=actor, action="order.cancel", subject=f"order {id}", now=now)
+        record(conn, actor=actor, action="pickup.cancel", subject=f"order {id}", now=now)
     request.app.state.bell.ring()
     return RedirectResponse(f"/pickups/{id}", 303)

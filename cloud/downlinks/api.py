@@ -89,8 +89,11 @@ def configure(request: Request, token: Operate, id: str, new: NewConfiguration) 
     with request.app.state.engine.begin() as conn:
         by, device = f"token {token.name}", _device(id)
         made = store.configure(conn, device, new.heartbeat_hours, reason=new.reason, by=by, now=now)
-        subject, about = f"button {format_id(device)}", {"hours": made.hours, "reason": made.reason, "number": made.id}
-        record(conn, actor=by, action="downlink.queue", subject=subject, now=now, **about)
+        subject, about = (
+            f"button {format_id(device)}",
+            {"hours": made.hours, "reason": made.reason, "downlink": made.id},
+        )
+        record(conn, actor=by, action="button.configure", subject=subject, now=now, **about)
     return _told(made, now)
 
 
@@ -104,7 +107,7 @@ def cancel(
         device = _device(id)
         cancelled = store.cancel(conn, device, downlink, now)
         by, subject = f"token {token.name}", f"button {format_id(device)}"
-        record(conn, actor=by, action="downlink.cancel", subject=subject, now=now, number=downlink)
+        record(conn, actor=by, action="button.cancel-downlink", subject=subject, now=now, downlink=downlink)
     return _told(cancelled, now)
 
 

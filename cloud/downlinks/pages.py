@@ -31,8 +31,8 @@ def configure(
     with request.app.state.engine.begin() as conn:
         now, subject = database.now(), f"button {format_id(device)}"
         made = store.configure(conn, device, hours, reason=reason, by=by, now=now)
-        about = {"hours": made.hours, "reason": made.reason, "number": made.id}
-        record(conn, actor=by, action="downlink.queue", subject=subject, now=now, **about)
+        about = {"hours": made.hours, "reason": made.reason, "downlink": made.id}
+        record(conn, actor=by, action="button.configure", subject=subject, now=now, **about)
     return RedirectResponse(f"/buttons/{format_id(device)}", 303)
 
 
@@ -42,7 +42,7 @@ def cancel(request: Request, session: Operate, id: str, downlink: Annotated[int,
     with request.app.state.engine.begin() as conn:
         actor, subject, now = f"staff {session.account.name}", f"button {format_id(device)}", database.now()
         store.cancel(conn, device, downlink, now)
-        record(conn, actor=actor, action="downlink.cancel", subject=subject, now=now, number=downlink)
+        record(conn, actor=actor, action="button.cancel-downlink", subject=subject, now=now, downlink=downlink)
     return RedirectResponse(f"/buttons/{format_id(device)}", 303)
 
 

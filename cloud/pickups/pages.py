@@ -74,7 +74,7 @@ def proceed(
         with request.app.state.engine.begin() as conn:
             now, actor = database.now(), session.account.actor
             store.confirm(conn, pickup_id, address, _actor(session), now)
-            record(conn, actor=actor, action="order.confirm", subject=f"order {pickup_id}", now=now)
+            record(conn, actor=actor, action="pickup.confirm", subject=f"order {pickup_id}", now=now)
     except AddressError as error:
         return _ask_address(request, pickup, typed, error)
     except WrongState:
@@ -95,7 +95,7 @@ def cancel(request: Request, session: Customer, pickup_id: PickupId) -> Response
         with request.app.state.engine.begin() as conn:
             now, actor = database.now(), session.account.actor
             store.cancel(conn, pickup_id, _actor(session), now)
-            record(conn, actor=actor, action="order.cancel", subject=f"order {pickup_id}", now=now)
+            record(conn, actor=actor, action="pickup.cancel", subject=f"order {pickup_id}", now=now)
     except WrongState:
         return _show_late(request, session, pickup_id)
     return _done(request, pickup_id)

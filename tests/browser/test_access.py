@@ -64,15 +64,15 @@ def fill(service: Service) -> None:
             ("visitor", "session.refused", "unknown name", {"count": 9, "network": "198.51.100.4"}),
             ("staff n.arnaud", "button.revoke", "button 00D1F3A7", {"why": "stolen"}),
             ("staff m.keller", "account.role", "account n.arnaud", {"was": "operator", "role": "support"}),
-            ("token line 3, Rennes", "order.cancel", "order 604127", {}),
-            ("customer 17", "order.confirm", "order 604127", {}),
+            ("token line 3, Rennes", "pickup.cancel", "order 604127", {}),
+            ("customer 17", "pickup.confirm", "order 604127", {}),
             (
                 "token night report",
                 "stamp.redeem",
                 "stamp of order 604127",
                 {"outcome": "already used", "piece": "CD604127950FR", "place": "35 Rennes PIC"},
             ),
-            ("staff n.arnaud", "downlink.queue", "button 00D1F3A7", {"hours": 48, "reason": "battery is low"}),
+            ("staff n.arnaud", "button.configure", "button 00D1F3A7", {"hours": 48, "reason": "battery is low"}),
             ("service", "log.prune", "the log", {"count": 1200, "months": []}),
             ("staff n.arnaud", "somebody.elses", "thing 7", {"about": "not in the table of sentences"}),
         ):

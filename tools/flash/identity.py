@@ -184,7 +184,7 @@ class Registry:
                 subject = f"button {format_id(self._id)}"
                 if self._is_new:
                     deeds.note(conn, "button.add", subject)
-                deeds.note(conn, "button.key", subject, generation=given.key_generation, board=found.board)
+                deeds.note(conn, "button.key", subject, key_generation=given.key_generation, board=found.board)
                 return self._wanted(given)
         except KeysUsedUp as error:
             raise Failure(f"{error}: `domino button revoke` it, and make the board another one, with --new") from None

@@ -152,7 +152,7 @@ def test_entries_are_found_by_who_what_when_page_by_page(engine: sa.Engine):
     with engine.begin() as conn:
         for number in range(6):
             actor = "staff n.arnaud" if number % 2 else "token n.arnaud"
-            at, action = NOW + timedelta(hours=number), "order.cancel" if number < 4 else "button.revoke"
+            at, action = NOW + timedelta(hours=number), "pickup.cancel" if number < 4 else "button.revoke"
             store.record(conn, actor=actor, action=action, subject=f"order {number % 3}", now=at)
     with database.reading(engine) as conn:
 
@@ -202,13 +202,13 @@ def test_a_line_of_an_export_is_the_same_entry_again(actor: str, action: str, su
 
 @pytest.mark.parametrize("line", ["", "{}", "[]", "null", '{"id": 1}', "x"])
 def test_a_line_that_is_no_entry_is_told(line: str):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="entry|digest|hex|Expecting"):
         of_json(line)
 
 
 @pytest.mark.parametrize("text", ["", "1", "1:", "0:" + "00" * 32, "x:" + "00" * 32, "1:00", "1:" + "00" * 33, "1:zz"])
 def test_what_is_no_noted_digest_is_told(text: str):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="entry|digest|hex|Expecting"):
         parse_noted(text)
 
 
