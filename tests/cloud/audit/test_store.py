@@ -202,13 +202,13 @@ def test_a_line_of_an_export_is_the_same_entry_again(actor: str, action: str, su
 
 @pytest.mark.parametrize("line", ["", "{}", "[]", "null", '{"id": 1}', "x"])
 def test_a_line_that_is_no_entry_is_told(line: str):
-    with pytest.raises(ValueError, match="entry|digest|hex|Expecting"):
+    with pytest.raises(ValueError, match=r"entry|digest|hex|Expecting"):
         of_json(line)
 
 
 @pytest.mark.parametrize("text", ["", "1", "1:", "0:" + "00" * 32, "x:" + "00" * 32, "1:00", "1:" + "00" * 33, "1:zz"])
 def test_what_is_no_noted_digest_is_told(text: str):
-    with pytest.raises(ValueError, match="entry|digest|hex|Expecting"):
+    with pytest.raises(ValueError, match=r"entry|digest|hex|Expecting"):
         parse_noted(text)
 
 
