@@ -33,6 +33,9 @@ import cloud.fleet.store as fleet
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.accounts.model import Role
+from cloud.accounts.notes import Notes
+from cloud.audit.store import record
+from cloud.audit.watch import Watch
 from cloud.console.keeper import FigureKeeper
 from cloud.frames import store as frames
 from cloud.frames.keeper import LogKeeper
@@ -128,6 +131,8 @@ def run(
         LogKeeper(opened.engine, settings.frames_kept_days),
         Scales(opened.engine),
         FigureKeeper(opened.engine, settings.frames_kept_days, registry),
+        trail := Watch(opened.engine, registry=registry),
+        notes := Notes(opened.engine),
         *probes,
         *health.parts,
         *_alerts(opened, settings, registry, health.whole, bell, writer.waited_s),
@@ -141,7 +146,7 @@ def run(
         beside = start_beside()
         for name, is_running in beside.items():
             health.whole.add(name, _running_check(is_running))
-        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs)
+        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs, notes, trail)
         spare_the_collector()
         server = _Server(_beside_callbacks(app, writer, settings, registry), listener, announce, beside)
         app.state.stopping = lambda: server.should_exit  # open event streams end by themselves
@@ -174,11 +179,13 @@ def run_web(settings: Settings, announce: Announce) -> None:
         LogKeeper(opened.engine, settings.frames_kept_days),
         Scales(opened.engine),
         FigureKeeper(opened.engine, settings.frames_kept_days, registry),
+        trail := Watch(opened.engine, registry=registry),
+        notes := Notes(opened.engine),
         *health.parts,
         *_alerts(opened, settings, registry, health.whole, bell),
     )
     with _running(opened, parts) as runs:
-        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs)
+        app = _pages(opened, settings, bell, keeper, registry, health.whole, runs, notes, trail)
         server = _Server(app, listener, announce)
         app.state.stopping = lambda: server.should_exit
         server.serve_until_ended()
@@ -408,6 +415,8 @@ def _pages(
     registry: prometheus_client.CollectorRegistry,
     health: Health,
     runs: Callable[[], dict[str, bool]],
+    notes: Notes,
+    trail: Watch,
 ) -> "FastAPI":
     # Here, because a worker needs none of it, and it is half of what this process holds in memory.
     from cloud.alerts.pages import Means
@@ -431,7 +440,7 @@ def _pages(
         bell=bell,
         health=health.look,
         runs=runs,
-        facts=lambda: {"stamps": keeper.facts()},
+        facts=lambda: {"stamps": keeper.facts(), "audit": trail.facts()},
         registry=registry,
         vault=opened.vault,
         desk=desk,
@@ -440,6 +449,8 @@ def _pages(
         key_master=opened.keys.number,
         keys=opened.keys,
         alerts=Means(opened.keys.safe(), settings.alert_rules, settings.smtp_url is not None),
+        notes=notes,
+        trail=lambda: trail.seen,
     )
 
 
@@ -532,7 +543,10 @@ def _first_account(engine: sa.Engine, data_dir: Path) -> None:
         (data_dir / FIRST_SIGN_IN).unlink(missing_ok=True)  # of a database that is no more
         write_secret(data_dir / FIRST_SIGN_IN, f"admin\n{password}\n")
         now = database.now()
-        accounts.add(conn, name="admin", display_name="Administrator", role=Role.ADMIN, password=password, now=now)
+        admin = accounts.add(
+            conn, name="admin", display_name="Administrator", role=Role.ADMIN, password=password, now=now
+        )
+        record(conn, actor="service", action="account.add", subject=admin.subject, now=now, role=admin.role)
 
 
 def _check_keys(engine: sa.Engine, keys: Keys, vault: Vault, master_key: Path) -> None:

@@ -42,7 +42,9 @@ import cloud.stamps.pages
 import cloud.status
 from cloud import database, live, pages
 from cloud.accounts.attempts import Attempts
-from cloud.accounts.model import SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
+from cloud.accounts.model import PasswordDue, SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
+from cloud.accounts.notes import Notes
+from cloud.audit.watch import Seen
 from cloud.health import Part
 from cloud.ingest.keys import Keys
 from cloud.stamps.desk import Desk
@@ -77,6 +79,9 @@ STATUS: dict[type[Exception], int] = {
     cloud.accounts.model.TokenNeeded: 401,
     cloud.accounts.model.Forbidden: 403,
     cloud.accounts.model.Exists: 409,
+    cloud.accounts.model.Faulty: 422,
+    cloud.accounts.model.LastAdmin: 409,
+    cloud.accounts.model.NotFound: 404,
     cloud.accounts.model.PasswordRefused: 422,
     cloud.accounts.model.TooManyAttempts: 429,
     cloud.accounts.model.TooBusy: 503,
@@ -126,10 +131,13 @@ def create_app(
     key_master: int = 1,
     keys: Keys | None = None,
     alerts: cloud.alerts.pages.Means = cloud.alerts.pages.WITHOUT_SAFE,
+    notes: Notes | None = None,
+    trail: Callable[[], Seen | None] = lambda: None,
 ) -> FastAPI:
     """`downlinks_per_day` is told beside what a button used; `key_master` is the number of the newest master key.
 
     `keys` open what somebody pastes into the frame bench; without them it stays sealed.
+    `notes` somebody else writes; `trail` tells how far the audit trail is known to hold.
     """
     app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
     app.state.engine = engine
@@ -143,6 +151,8 @@ def create_app(
     app.state.health = health
     app.state.alerts = alerts
     app.state.attempts = Attempts()
+    app.state.notes = notes or Notes(engine)
+    app.state.trail = trail
     for feature in (
         cloud.accounts,
         cloud.alerts,
@@ -177,6 +187,7 @@ def create_app(
         return Response(prometheus_client.generate_latest(registry), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
     app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
+    app.add_exception_handler(PasswordDue, lambda _request, _error: RedirectResponse("/me", 303))
     for error in (*STATUS, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(error, _tell_error)
     app.add_middleware(Gate)

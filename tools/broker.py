@@ -24,6 +24,7 @@ import cloud.fleet.store as fleet
 from cloud import database
 from cloud.fleet.model import format_id
 from cloud.ingest.keys import Keys
+from tools import deeds
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json, settings
 
 ITERATIONS = 101  # mosquitto_passwd's own; what is hashed are 128 random bits, which no guessing finds
@@ -69,7 +70,8 @@ def accounts(
 ) -> None:
     """Write the accounts of all buttons and services. Run it again whenever the fleet has changed."""
     keys = settings(data_dir=data_dir, database_url=database_url).keys()
-    with database.reading(open_database(data_dir, database_url)) as conn:
+    engine = open_database(data_dir, database_url)
+    with database.reading(engine) as conn:
         buttons = [Account(format_id(id), *key) for id, *key in fleet.generations(conn)]
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     services = [Account(name) for name in SERVICES]
@@ -77,6 +79,8 @@ def accounts(
     files |= (mosquitto if kind is Kind.MOSQUITTO else nats)([*services, *buttons], keys)
     changed = [name for name, text in files.items() if _replace(out / name, text)]
     is_told = bool(changed and pid_file and _tell(pid_file))
+    if changed:  # a timer runs this every few minutes, and mostly there is nothing
+        deeds.note_done(engine, "broker.accounts", "the broker", count=len(buttons))
     if as_json:
         print_json({"buttons": len(buttons), "changed": changed, "broker_told": is_told})
         return

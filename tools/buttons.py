@@ -16,10 +16,10 @@ from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import Button, Exists, KeysUsedUp, WrongState, check_label, check_why, format_id
 from cloud.settings import Settings
 from simulator.board.vm import Board, Line
-from tools import button_sheets, downlinks, silent
+from tools import button_sheets, deeds, downlinks, silent
+from tools.deeds import actor
 from tools.flash.identity import export_slip
 from tools.running import find_running
-from tools.stamp_redeem import actor
 from tools.terminal import (
     AsJson,
     DatabaseUrl,
@@ -76,6 +76,7 @@ def add(
         with engine.begin() as conn:
             id, said = _free_id(device), {"place": place, "label": label}
             button = fleet.add(conn, id=id, **said, claim_code=code, now=now, key_master=newest)
+            deeds.note(conn, "button.add", f"button {format_id(button.id)}")
     except Exists as error:
         raise Failure(str(error)) from None
     if as_json:
@@ -157,6 +158,7 @@ def export(
     chosen = settings(data_dir=data_dir, database_url=database_url)
     engine, keys = open_database(data_dir, database_url), chosen.keys(make=True)
     told = export_slip(engine, keys, device, file, claim_url=chosen.public_url, may_replace=reprovision)
+    deeds.note_done(engine, "button.export", f"button {told['id']}", key_generation=told["key_generation"])
     if as_json:
         print_json(told)
         return
@@ -175,6 +177,7 @@ def revoke(
     with open_database(data_dir, database_url).begin() as conn:
         if not fleet.revoke(conn, device, why=why, by=actor(), now=database.now()):
             raise Failure(f"button {format_id(device)} is not in the fleet")
+        deeds.note(conn, "button.revoke", f"button {format_id(device)}", why=why)
     console.print(f"{format_id(device)} is revoked")
 
 
@@ -186,6 +189,7 @@ def found(device: Id, data_dir: DataDir = None, database_url: DatabaseUrl = None
         with engine.begin() as conn:
             check_all_know(conn, keys)
             button = fleet.restore(conn, device, key_master=keys.number)
+            deeds.note(conn, "button.found", f"button {format_id(device)}", key_generation=button.key_generation)
     except (KeysUsedUp, WrongState) as error:
         raise Failure(str(error)) from None
     name = format_id(device)

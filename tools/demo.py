@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,14 +20,16 @@ from rich.markup import escape
 import cloud.accounts.store as accounts
 import cloud.fleet.store as fleet
 from cloud import database
-from cloud.accounts.model import Role
+from cloud.accounts.model import Right, Role
 from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import format_id
 from cloud.secret import write_secret
 from cloud.settings import FIRST_SIGN_IN
 from cloud.stamps.model import format_pairs
+from tools import deeds
 from tools.buttons import open_board, press_board
 from tools.children import NotStarted, started
+from tools.deeds import actor
 from tools.running import Running, find_running
 from tools.serve import HttpPort, MqttPort
 from tools.terminal import AsJson, DataDir, Failure, console, print_json, settings
@@ -111,7 +114,12 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
         with started("domino serve", command, data_dir / "serve.log", _is_announced):
             engine = database.connect(chosen.database)
             with engine.begin() as conn:
-                token = accounts.create_token(conn, name="domino demo", role=Role.VIEWER, now=database.now())
+                now = database.now()
+                until = {"now": now, "expires_at": now + timedelta(days=1)}
+                rights = (Right.SEE, Right.READ_STAMPS)
+                about = {"name": "domino demo", "role": Role.SUPPORT, "scopes": rights, "made_by": actor()}
+                token = accounts.create_token(conn, **about, **until)
+                deeds.note(conn, "token.create", "token domino demo", role=Role.SUPPORT, rights=sorted(rights))
             where = find_running(data_dir)
             headers = {"Authorization": f"Bearer {token}"}
             with httpx2.Client(base_url=where.http_url, headers=headers, timeout=FRAME_S) as api:
@@ -152,6 +160,8 @@ def _provision(engine: sa.Engine, data_dir: Path) -> None:
         code = new_claim_code()
         fleet.add(conn, id=BUTTON, place=PLACE, claim_code=code, now=now)
         fleet.claim(conn, claim_code=code, owner_id=customer.id, now=now)
+        deeds.note(conn, "account.add", customer.subject, role=customer.role)
+        deeds.note(conn, "button.add", f"button {format_id(BUTTON)}")
 
 
 def _press(service: Service, show: Any) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import cloud.fleet.store as fleet
 from cloud import database
 from cloud.downlinks.model import MAX_HOURS, MIN_HOURS, Answer, Configuration, Faulty, NotFound, WrongState
 from cloud.fleet.model import format_id
-from tools.stamp_redeem import actor
+from tools import deeds
+from tools.deeds import actor
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, device_id, open_database, print_json
 
 Id = Annotated[int, typer.Argument(parser=device_id, metavar="ID", help="The button's id, 8 hex digits.")]
@@ -29,6 +30,8 @@ def configure(
     try:
         with open_database(data_dir, database_url).begin() as conn:
             made = downlinks.configure(conn, device, hours, reason=reason, by=actor(), now=database.now())
+            about = {"hours": made.hours, "reason": made.reason, "downlink": made.id}
+            deeds.note(conn, "button.configure", f"button {format_id(device)}", **about)
     except (Faulty, NotFound, WrongState) as error:
         raise Failure(str(error)) from None
     _tell(made, as_json)
@@ -47,6 +50,7 @@ def command(
         try:
             with engine.begin() as conn:
                 cancelled = downlinks.cancel(conn, device, cancel, now)
+                deeds.note(conn, "button.cancel-downlink", f"button {format_id(device)}", downlink=cancel)
         except (NotFound, WrongState) as error:
             raise Failure(str(error)) from None
         _tell(cancelled, as_json)

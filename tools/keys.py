@@ -25,6 +25,7 @@ from cloud.secret import MASTER_KEY, write_secret
 from cloud.settings import Settings
 from cloud.stamps.ledger import readings
 from cloud.stamps.vault import WrongKey
+from tools import deeds
 from tools.terminal import (
     AsJson,
     DatabaseUrl,
@@ -32,6 +33,7 @@ from tools.terminal import (
     Failure,
     check_all_know,
     console,
+    open_database,
     open_stamps,
     print_json,
     settings,
@@ -110,6 +112,7 @@ def new(file: File = None, data_dir: DataDir = None, as_json: AsJson = False) ->
     chosen = settings(data_dir=data_dir)
     keys = chosen.keys().with_new()
     where = _keep(chosen, keys, file)
+    _note(chosen, "key.new", keys.number)
     told = {"number": keys.number, "fingerprint": keys.fingerprint(keys.number), "where": where}
     if as_json:
         print_json(told)
@@ -155,6 +158,7 @@ def reseal(
             resealed += routes.reseal(conn, keys.safe())
         except WrongSafe as error:
             raise Failure(str(error)) from None
+    deeds.note_done(engine, "key.reseal", f"master key {keys.number}", count=resealed)
     if as_json:
         print_json({"resealed": resealed, "number": keys.number})
     else:
@@ -182,7 +186,16 @@ def retire(
         raise Failure(f"master key {number} is the newest")
     if one["buttons"] or one["sealed"]:
         raise Failure(f"master key {number} is in use: {one['buttons']} buttons, {one['sealed']} sealed codes")
-    console.print(f"master key {number} is no more in {_keep(chosen, keys.without(number), file)}", markup=False)
+    where = _keep(chosen, keys.without(number), file)
+    deeds.note_done(open_database(data_dir, database_url), "key.retire", f"master key {number}")
+    console.print(f"master key {number} is no more in {where}", markup=False)
+
+
+def _note(chosen: Settings, action: str, number: int) -> None:
+    """In the audit trail, where there is a database by now: a key may be made before the first start."""
+    if chosen.database_url is not None or (chosen.data_dir / "domino.db").exists():
+        url = None if chosen.database_url is None else chosen.database_url.get_secret_value()
+        deeds.note_done(open_database(chosen.data_dir, url), action, f"master key {number}")
 
 
 def _keep(chosen: Settings, keys: Keys, file: Path | None) -> str:

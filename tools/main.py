@@ -8,7 +8,22 @@ from sqlalchemy.exc import DBAPIError
 from cloud import database
 from cloud.ingest.keys import KeyFileError
 from simulator.board.vm import BoardError
-from tools import accounts, board, broker, buttons, demo, frames, ingest, keys, rawlog, serve, stamps, tokens, uplinks
+from tools import (
+    accounts,
+    audit,
+    board,
+    broker,
+    buttons,
+    demo,
+    frames,
+    ingest,
+    keys,
+    rawlog,
+    serve,
+    stamps,
+    tokens,
+    uplinks,
+)
 from tools.drill import command as drill
 from tools.flash import command as flash
 from tools.terminal import Failure
@@ -37,6 +52,7 @@ app.add_typer(rawlog.app, name="log")
 app.add_typer(stamps.app, name="stamp")
 app.add_typer(tokens.app, name="token")
 app.add_typer(accounts.app, name="account")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from cloud.rawlog.replay import Gap, Replayed, span
 from cloud.rawlog.replay import replay as play
 from cloud.stamps.store import check_key
 from cloud.stamps.vault import Vault, WrongKey
+from tools import deeds
 from tools.children import InUse, locked
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json, settings
 
@@ -67,6 +68,7 @@ def ship(
 ) -> None:
     """Write what FOLDER does not have yet: whole files, each named when it is on disk. The service may run."""
     engine = open_database(data_dir, database_url)
+    is_noted = False
     while True:
         try:
             with _progress(as_json, "shipped") as advance:
@@ -78,6 +80,9 @@ def ship(
                 raise
             print(f"domino: the database refuses: {database.why(error)}", file=sys.stderr)
         else:
+            if done.segments and not is_noted:
+                deeds.note_done(engine, "log.ship", "the log", goes_on=every_s is not None)
+                is_noted = True
             if as_json:
                 print_json(asdict(done))
             elif every_s is None or done.segments:
@@ -118,6 +123,8 @@ def replay(
             raise Failure(f"{error}. Find it, or say --gaps") from None
         except (Damaged, Diverged) as error:
             raise Failure(str(error)) from None
+        if done.frames or done.moves:
+            deeds.note_done(engine, "log.replay", "the log", count=done.frames)
         engine.dispose()
     _tell_replay(done, time.monotonic() - started, as_json)
     if not done.is_the_same:
@@ -258,6 +265,7 @@ def export(
                     exporting.to_parquet(engine, file, advance, **times)
         if part is not None and out is not None:
             part.rename(out)
+        deeds.note_done(engine, "log.export", "the log", form=form.value)
     except exporting.Missing as error:
         raise Failure(str(error), 2) from None
     finally:

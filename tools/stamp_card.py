@@ -8,11 +8,12 @@ import sqlalchemy as sa
 import typer
 
 import cloud.stamps.store as stamps
-from cloud import database
 from cloud.stamps import item
 from cloud.stamps.card import PAGES, Card, Sheet, to_pdf, to_svg
+from cloud.stamps.desk import subject_of
 from cloud.stamps.model import Stamp, State, format_pairs, parse
 from cloud.stamps.vault import Vault
+from tools import deeds
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_stamps, print_json
 
 
@@ -39,9 +40,15 @@ def card(
     cards: list[Card | None] = []
     if pickups or codes:
         engine, vault = open_stamps(data_dir, database_url)
-        with database.reading(engine) as conn:
+        with engine.begin() as conn:
             cards += [_card(stamps.of_pickup(conn, vault, one), f"pickup {one} has no stamp") for one in pickups or ()]
             cards += [_card(stamps.find(conn, vault, one), f"no stamp {format_pairs(one)}") for one in codes]
+            printed = [
+                *(pickups or ()),
+                *(stamp.pickup_id for one in codes if (stamp := stamps.find(conn, vault, one))),
+            ]
+            for pickup in printed:
+                deeds.note(conn, "stamp.print", f"stamp of order {pickup}")
     cards += [None] * blank
     _write(out, _print(cards, sheet, out))
     a_page = PAGES[sheet][2] * PAGES[sheet][3]
@@ -86,8 +93,10 @@ def find(
 ) -> None:
     """The pickup that a mark on a parcel belongs to. For staff on this machine; no page tells it."""
     engine, vault = open_stamps(data_dir, database_url)
-    with database.reading(engine) as conn:
+    with engine.begin() as conn:
         stamp = _find(conn, vault, text)
+        found = "no stamp" if stamp is None else stamp.state.value
+        deeds.note(conn, "stamp.look-up", subject_of(stamp), found=found)
     if stamp is None or stamp.pickup_id is None:
         raise Failure("no parcel of ours bears this")
     number = item.parcel_number(stamp.pickup_id)

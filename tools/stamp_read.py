@@ -8,8 +8,10 @@ import typer
 
 import cloud.stamps.store as stamps
 from cloud import database
+from cloud.stamps.desk import subject_of
 from cloud.stamps.keeper import note
 from cloud.stamps.model import Stamp, format_pairs
+from tools import deeds
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_stamps, print_json, settings
 
 if TYPE_CHECKING:
@@ -87,7 +89,10 @@ def _look_up(lattice: "NDArray[np.float32]", data_dir: Path | None, database_url
             note(register, vault, blocks)
         budget = reading.budget(chosen.stamp_false_accepts, register.count(Keeping.LIVE))
         verdict = reading.read_one(lattice, register, budget)
-        return Found(verdict, None if verdict.code is None else stamps.find(conn, vault, verdict.code))
+        found = Found(verdict, None if verdict.code is None else stamps.find(conn, vault, verdict.code))
+    said = "no stamp" if found.stamp is None else found.stamp.state.value
+    deeds.note_done(engine, "stamp.look-up", subject_of(found.stamp), found=said)
+    return found
 
 
 def _told(found: Found | None) -> str:

@@ -1,13 +1,15 @@
 """`domino stamp redeem`: pay for a mail piece with a stamp, once."""
 
-import getpass
 from typing import Annotated
 
 import typer
 
 import cloud.stamps.store as stamps
 from cloud import database
+from cloud.stamps.desk import OUTCOMES, subject_of
 from cloud.stamps.model import AlreadyUsed, NotLive, Unknown, format_pairs
+from tools import deeds
+from tools.deeds import actor
 from tools.stamp_show import Code, fields_of, parsed, tell
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, open_stamps
 
@@ -29,6 +31,9 @@ def command(
         answer = stamps.redeem(
             conn, vault, code, piece=piece.strip(), place=place.strip(), by=actor(), at=database.now()
         )
+        stamp = None if isinstance(answer, Unknown) else answer.stamp
+        about = {"outcome": OUTCOMES[type(answer).__name__], "piece": piece.strip(), "place": place.strip()}
+        deeds.note(conn, "stamp.redeem", subject_of(stamp), **about)
     match answer:
         case Unknown():
             raise Failure(f"no stamp {format_pairs(code)}: read it again; if it stands there so, it was made up")
@@ -38,7 +43,3 @@ def command(
             used = f"{stamp.changed_at:%Y-%m-%d %H:%M} UTC at {stamp.place}, for {stamp.piece}"
             raise Failure(f"stamp {format_pairs(code)} was used already: {used}")
     tell(fields_of(answer.stamp), as_json)
-
-
-def actor() -> str:
-    return f"command line {getpass.getuser()}"

@@ -6,8 +6,9 @@ import typer
 from rich.markup import escape
 
 import cloud.stamps.store as stamps
-from cloud import database
+from cloud.stamps.desk import subject_of
 from cloud.stamps.model import Stamp, format_pairs, parse
+from tools import deeds
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_stamps, print_json
 
 Code = Annotated[str, typer.Argument(help="As it is written: 7K4F2M9X, or in pairs in quotes.")]
@@ -17,8 +18,10 @@ def command(code: Code, data_dir: DataDir = None, database_url: DatabaseUrl = No
     """What is known of a stamp: its state, its order, since when. For staff on this machine; no page tells it."""
     code = parsed(code)
     engine, vault = open_stamps(data_dir, database_url)
-    with database.reading(engine) as conn:
+    with engine.begin() as conn:
         stamp = stamps.find(conn, vault, code)
+        found = "no stamp" if stamp is None else stamp.state.value
+        deeds.note(conn, "stamp.look-up", subject_of(stamp), found=found)
     if stamp is None:
         raise Failure(f"no stamp {format_pairs(code)}")
     tell(fields_of(stamp), as_json)

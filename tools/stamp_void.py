@@ -2,8 +2,10 @@
 
 import cloud.stamps.store as stamps
 from cloud import database
+from cloud.stamps.desk import subject_of
 from cloud.stamps.model import NotFound, WrongState, format_pairs
-from tools.stamp_redeem import actor
+from tools import deeds
+from tools.deeds import actor
 from tools.stamp_show import Code, fields_of, parsed, tell
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, open_stamps
 
@@ -15,6 +17,7 @@ def command(code: Code, data_dir: DataDir = None, database_url: DatabaseUrl = No
     try:
         with engine.begin() as conn:
             stamp = stamps.void_code(conn, vault, code, by=actor(), at=database.now())
+            deeds.note(conn, "stamp.void", subject_of(stamp))
     except (NotFound, WrongState) as error:
         raise Failure(f"{format_pairs(code)}: {error}") from None
     tell(fields_of(stamp), as_json)

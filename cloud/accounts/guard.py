@@ -13,9 +13,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from cloud import database
 from cloud.accounts import store
-from cloud.accounts.model import Forbidden, Right, Session, SignInNeeded, Token, TokenNeeded
+from cloud.accounts.model import Forbidden, PasswordDue, Right, Role, Session, SignInNeeded, Token, TokenNeeded
 
 COOKIE = "domino_session"
+# Over TLS: a browser takes such a cookie from this very host alone, never from a neighbour or over plain HTTP.
+SECURE_COOKIE = f"__Host-{COOKIE}"
 
 _bearer = HTTPBearer(auto_error=False, description="A token made by `domino token create`")
 
@@ -25,25 +27,57 @@ def address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
+def cookie(request: Request) -> str:
+    """What the session's cookie is called where this request came from."""
+    return SECURE_COOKIE if request.url.scheme == "https" else COOKIE
+
+
+def session_token(request: Request) -> str:
+    """What the browser shows as its session; empty where it shows none."""
+    return request.cookies.get(cookie(request), "")
+
+
 def current(request: Request) -> Session | None:
     """Whoever has signed in; the templates find it as `session`."""
-    token = request.cookies.get(COOKIE)
+    token, now = session_token(request), database.now()
     if not token:
         return None
     with database.reading(request.app.state.engine) as conn:
-        request.state.session = store.find_session(conn, token, database.now())
-    return request.state.session
+        session = store.find_session(conn, token, now)
+    if session is not None and _is_by_hand(request):
+        request.app.state.notes.seen(store.hash_of(token), now)
+    request.state.session = session
+    return session
+
+
+def _is_by_hand(request: Request) -> bool:
+    """Whether somebody opened a page or sent a form: what an open page asks for by itself keeps no session awake."""
+    if request.method == "POST":
+        return True
+    is_stream = request.headers.get("accept") == "text/event-stream"
+    return not is_stream and request.headers.get("sec-fetch-mode", "navigate") == "navigate"
 
 
 def signed_in(right: Right) -> Callable[..., Session]:
     def check(session: Annotated[Session | None, Depends(current)]) -> Session:
         if session is None:
             raise SignInNeeded
+        if session.account.password_until is not None:
+            raise PasswordDue
         if right not in session.account.rights:
             raise Forbidden(f"a {session.account.role} may not do this; it takes the right to {right}")
         return session
 
     return check
+
+
+def staff(session: Annotated[Session | None, Depends(current)]) -> Session:
+    """Anyone of staff, whatever their rights: for what is their own."""
+    if session is None:
+        raise SignInNeeded
+    if session.account.role is Role.CUSTOMER:
+        raise Forbidden("this is for staff")
+    return session
 
 
 def csrf_checked(session: Annotated[Session | None, Depends(current)], csrf: Annotated[str, Form()] = "") -> None:
@@ -66,8 +100,14 @@ def bearer(right: Right) -> Callable[..., Token]:
             token = store.find_token(conn, credentials.credentials, database.now())
         if token is None:
             raise TokenNeeded("this token is unknown, revoked or expired")
+        now, host = database.now(), address(request)
+        if not token.may_come_from(host):
+            subject = f"token {token.name}"
+            request.app.state.notes.refused("token.refused", tried=subject, subject=subject, address=host, now=now)
+            raise Forbidden("this token may not be used from here")
         if right not in token.rights:
-            raise Forbidden(f"a token of role {token.role} may not do this; it takes the right to {right}")
+            raise Forbidden(f"this token, of role {token.role}, may not do this; it takes the right to {right}")
+        request.app.state.notes.used(token.id, now)
         return token
 
     return check

@@ -1,6 +1,8 @@
 """Who may do what: roles, the rights they carry, and the sessions and tokens that carry a role."""
 
+import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -45,6 +47,20 @@ RIGHTS: dict[Role, frozenset[Right]] = {
 # A customer comes back when the button was pressed, perhaps weeks later; staff sign in for a shift.
 SESSION_LASTS = {role: timedelta(days=30) if role is Role.CUSTOMER else timedelta(hours=12) for role in Role}
 
+# Without a page opened or a form sent, after which a session is over: a screen that was left is not left to others. A
+# wall that only shows is signed in as viewer, and a round is walked with the telephone in the pocket.
+SESSION_IDLE = {role: timedelta(hours=2) for role in Role} | {
+    role: SESSION_LASTS[role] for role in (Role.CUSTOMER, Role.VIEWER, Role.POSTMAN)
+}
+
+STAFF = tuple(role for role in Role if role is not Role.CUSTOMER)
+TOKEN_LASTS = timedelta(days=90)  # where nothing else is said
+ONCE_LASTS = timedelta(days=7)  # a password that was given out for once
+SCOPES = frozenset(Right) - {Right.OWN}  # what a token may be for
+MAX_NETWORKS = 20  # of a token
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -54,10 +70,21 @@ class Account:
     role: Role
     created_at: datetime
     password_hash: str = field(repr=False)
+    disabled_at: datetime | None = None
+    password_until: datetime | None = None  # of a password for once: it must be changed by then, before anything else
 
     @property
     def rights(self) -> frozenset[Right]:
         return RIGHTS[self.role]
+
+    @property
+    def actor(self) -> str:
+        """As the audit trail names it: a customer by number, because what stands there stands for ever."""
+        return f"customer {self.id}" if self.role is Role.CUSTOMER else f"staff {self.name}"
+
+    @property
+    def subject(self) -> str:
+        return f"customer {self.id}" if self.role is Role.CUSTOMER else f"account {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +94,57 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSession:
+    """One of an account's sessions, for its owner's list."""
+
+    name: str  # what a form calls it by; it opens nothing
+    opened_at: datetime
+    seen_at: datetime
+    network: str | None  # whence it was opened
+    browser: str | None  # which browser, as it said itself
+    is_this: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
-    """What a bearer token of the API stands for."""
+    """What a bearer token of the API stands for. `scopes` None: all that its role may."""
 
     name: str
     role: Role
+    scopes: frozenset[Right] | None = None
+    networks: tuple[Network, ...] = ()  # whence it may come; none: from anywhere
+    id: int = field(default=0, compare=False)
 
     @property
     def rights(self) -> frozenset[Right]:
-        return RIGHTS[self.role]
+        return RIGHTS[self.role] if self.scopes is None else RIGHTS[self.role] & self.scopes
+
+    def may_come_from(self, host: str) -> bool:
+        """Whether it may be used from this address; an IPv4 address may come as an IPv6 one."""
+        if not self.networks:
+            return True
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address in network for network in self.networks)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """A token as it is listed."""
+
+    token: Token
+    created_at: datetime
+    made_by: str | None  # as the audit trail names them; none: a token from before this was noted
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+    def is_in_force(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 class Exists(Exception):
@@ -92,6 +161,25 @@ class TokenNeeded(Exception):
 
 class Forbidden(Exception):
     """Known, but without the right to this."""
+
+
+class PasswordDue(Exception):
+    """Who has signed in with a password for once has to choose one of their own first."""
+
+
+class LastAdmin(Exception):
+    """Without this account nobody could administer."""
+
+    def __init__(self) -> None:
+        super().__init__("the last admin can be neither disabled nor given another role: make another admin first")
+
+
+class NotFound(LookupError):
+    """No such account, session or token."""
+
+
+class Faulty(ValueError):
+    """What was asked for an account or a token cannot be; the text says why."""
 
 
 class TooManyAttempts(Exception):
@@ -140,3 +228,85 @@ def check_new_password(password: str, name: str) -> None:
         raise PasswordRefused("long", f"the password has more than {MAX_PASSWORD} characters")
     if password.lower() == fold_name(name):
         raise PasswordRefused("name", "the password is the name one signs in with")
+
+
+def least_role(scopes: Iterable[Right]) -> Role:
+    """The role of staff with the fewest rights that has all of these; raises Faulty where none has.
+
+    >>> least_role([Right.REDEEM]), least_role([Right.SEE, Right.JUDGE])
+    (<Role.SORTER: 'sorter'>, <Role.SUPPORT: 'support'>)
+    """
+    wanted = frozenset(scopes)
+    able = [role for role in STAFF if wanted <= RIGHTS[role]]
+    if not able or not wanted:
+        raise Faulty("a token is for one right at least, and for what some role of staff may")
+    return min(able, key=lambda role: len(RIGHTS[role]))
+
+
+def granted(
+    maker: frozenset[Right], role: Role | None, scopes: frozenset[Right] | None
+) -> tuple[Role, frozenset[Right]]:
+    """The role and the rights of a token that somebody with the rights `maker` asks for.
+
+    Of `role` and `scopes` one may be missing. Raises Faulty, and Forbidden for a right that its maker has not.
+    """
+    if role is None:
+        role = least_role(scopes or ())
+    if role is Role.CUSTOMER or (scopes is not None and not scopes <= SCOPES):
+        raise Faulty("a token is for staff and machines, not for customers")
+    if scopes is not None and (beyond := scopes - RIGHTS[role]):
+        raise Faulty(f"a token of role {role} has no right to {', '.join(sorted(beyond))}")
+    rights = RIGHTS[role] if scopes is None else scopes
+    if scopes is not None and not scopes:
+        raise Faulty("a token is for one right at least")
+    if beyond := rights - maker:
+        raise Forbidden(f"nobody hands on a right that they have not: {', '.join(sorted(beyond))}")
+    return role, rights
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Addresses and networks, apart by spaces or commas; raises Faulty.
+
+    >>> [str(one) for one in parse_networks("192.0.2.7, 2001:db8::/32")]
+    ['192.0.2.7/32', '2001:db8::/32']
+    """
+    words = text.replace(",", " ").split()
+    if len(words) > MAX_NETWORKS:
+        raise Faulty(f"a token has at most {MAX_NETWORKS} addresses")
+    try:
+        return tuple(_as_ipv4(ipaddress.ip_network(word)) for word in words)
+    except ValueError as error:
+        raise Faulty(f"addresses are such as 192.0.2.7 or 2001:db8::/32: {error}") from None
+
+
+def _as_ipv4(network: Network) -> Network:
+    """IPv4 that is written as IPv6, such as ::ffff:192.0.2.7, is IPv4 like the addresses it is asked for."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < _MAPPED_BITS:
+        return network
+    return ipaddress.ip_network((mapped, network.prefixlen - _MAPPED_BITS))
+
+
+_MAPPED_BITS = 96  # of ::ffff:0:0/96
+
+MAX_NAME = 80  # characters
+
+
+def check_name(name: str, what: str) -> str:
+    """A name that people read, on one line; raises Faulty.
+
+    >>> check_name("  N. Arnaud ", "a name")
+    'N. Arnaud'
+    """
+    name = " ".join(name.split())
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+        raise Faulty(f"{what} has 1 to {MAX_NAME} characters on one line")
+    return name
+
+
+def check_sign_in_name(name: str) -> str:
+    """What one of staff signs in with: no space, so that the audit trail's actors are told apart; raises Faulty."""
+    name = fold_name(name)
+    if not re.fullmatch(r"[\w.@+-]{1,80}", name):
+        raise Faulty("a name to sign in with has 1 to 80 letters, digits and . _ - @ +")
+    return name

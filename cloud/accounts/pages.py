@@ -8,7 +8,10 @@ from fastapi.responses import RedirectResponse, Response
 
 from cloud import database, pages
 from cloud.accounts import attempts, guard, passwords, store
-from cloud.accounts.model import SESSION_LASTS, Account, Right, TooBusy
+from cloud.accounts.model import SESSION_LASTS, Account, Right, Session, TooBusy, TooManyAttempts
+from cloud.audit.store import record
+
+MAX_BROWSER = 200  # characters of what a browser calls itself
 
 router = APIRouter()
 
@@ -27,14 +30,19 @@ def sign_in(
 ) -> Response:
     now = database.now()
     counted = [attempts.of_name(name), attempts.of_address(guard.address(request))]
-    request.app.state.attempts.take(counted, now)
+    try:
+        request.app.state.attempts.take(counted, now)
+    except TooManyAttempts:
+        _note_refused(request, name, now)
+        raise
     try:
         with database.reading(request.app.state.engine) as conn:
             account = store.check_password(conn, name, password)
     except TooBusy:
         request.app.state.attempts.give_back(counted)  # nothing was tried
         raise
-    if account is None:
+    if account is None or (account.password_until is not None and account.password_until <= now):
+        _note_refused(request, name, now)
         return _page(request, target, name=name, wrong=True, status=403)
     request.app.state.attempts.give_back(counted)
     if passwords.is_outdated(account.password_hash):
@@ -44,23 +52,38 @@ def sign_in(
     return enter(request, account, pages.local_path(target), now)
 
 
+def _note_refused(request: Request, name: str, now: datetime) -> None:
+    """Whose name it was; one that nobody has is not written down, because people type passwords there."""
+    with database.reading(request.app.state.engine) as conn:
+        account = store.find(conn, name)
+    subject = account.subject if account else "unknown name"
+    host, tried = guard.address(request), attempts.of_name(name)[0]
+    request.app.state.notes.refused("session.refused", tried=tried, subject=subject, address=host, now=now)
+
+
 @router.post("/sign-out", dependencies=[Depends(guard.csrf_checked)])
-def sign_out(request: Request) -> Response:
+def sign_out(request: Request, session: Annotated[Session, Depends(guard.current)]) -> Response:
     with request.app.state.engine.begin() as conn:
-        store.close_session(conn, request.cookies[guard.COOKIE])
+        store.close_session(conn, guard.session_token(request))
+        account = session.account
+        record(conn, actor=account.actor, action="session.close", subject=account.subject, now=database.now())
     answer = RedirectResponse("/sign-in", 303)
-    answer.delete_cookie(guard.COOKIE)
+    answer.delete_cookie(guard.cookie(request), secure=request.url.scheme == "https", httponly=True, samesite="lax")
     return answer
 
 
 def enter(request: Request, account: Account, target: str | None, now: datetime) -> Response:
     """Open a new session in this browser, in place of any other, and go to `target` or the account's own start."""
+    host = guard.address(request)
+    browser = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))[:MAX_BROWSER]
     with request.app.state.engine.begin() as conn:
-        store.close_session(conn, request.cookies.get(guard.COOKIE, ""))
-        token, _csrf = store.open_session(conn, account.id, now)
+        store.close_session(conn, guard.session_token(request))
+        token, _csrf = store.open_session(conn, account.id, now, network=host, browser=browser)
+        network = attempts.of_address(host)[0].removeprefix("address ").removesuffix("/32")
+        record(conn, actor=account.actor, action="session.open", subject=account.subject, now=now, network=network)
     answer = RedirectResponse(target or ("/my" if Right.OWN in account.rights else "/"), 303)
     answer.set_cookie(
-        guard.COOKIE,
+        guard.cookie(request),
         token,
         max_age=int(SESSION_LASTS[account.role].total_seconds()),
         httponly=True,

@@ -11,6 +11,7 @@ from cloud.accounts.guard import bearer
 from cloud.accounts.model import Right, Token
 from cloud.appeals import store
 from cloud.appeals.model import State, check_reason, claim
+from cloud.audit.store import record
 
 MAX_ID = 2**63 - 1
 MAX_LIMIT = 200
@@ -103,6 +104,8 @@ def file(request: Request, token: Judge, new: NewAppeal) -> AppealAnswer:
     with request.app.state.engine.begin() as conn:
         reference = store.file(conn, request.app.state.vault, said, database.now())
         filed = store.by_reference(conn, request.app.state.vault, reference)
+        subject = f"appeal {store.id_of(conn, reference)}"
+        record(conn, actor=f"token {token.name}", action="appeal.file", subject=subject, now=database.now())
     return AppealAnswer.model_validate(filed)
 
 
@@ -123,4 +126,6 @@ def decide(request: Request, token: Judge, id: Id, decision: Decision) -> Appeal
             reason=decision.reason,
             at=database.now(),
         )
+        subject, outcome = f"appeal {id}", decision.outcome
+        record(conn, actor=by, action="appeal.decide", subject=subject, now=database.now(), outcome=outcome)
     return AppealAnswer.model_validate(decided)

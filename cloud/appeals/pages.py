@@ -27,6 +27,7 @@ from cloud.appeals.model import (
     check_reason,
     claim,
 )
+from cloud.audit.store import record
 
 PER_ADDRESS = 5  # appeals in accounts.attempts.WINDOW
 IN_ALL = 300
@@ -68,7 +69,10 @@ def file_one(request: Request, said: Claim) -> str:
     address = f"appeal from {attempts.of_address(guard.address(request))[0]}"
     request.app.state.attempts.take([(address, PER_ADDRESS), ("appeals", IN_ALL)], now)
     with request.app.state.engine.begin() as conn:
-        return store.file(conn, request.app.state.vault, said, now)
+        reference = store.file(conn, request.app.state.vault, said, now)
+        subject = f"appeal {store.id_of(conn, reference)}"
+        record(conn, actor="visitor", action="appeal.file", subject=subject, now=now)
+        return reference
 
 
 @router.get("/appeal/outcome")
@@ -146,15 +150,9 @@ def decide(
     except ValueError as error:
         return _page(request, id, reason, str(error))
     with request.app.state.engine.begin() as conn:
-        store.decide(
-            conn,
-            request.app.state.vault,
-            id,
-            outcome,
-            by=f"staff {session.account.name}",
-            reason=told,
-            at=database.now(),
-        )
+        by, now = f"staff {session.account.name}", database.now()
+        store.decide(conn, request.app.state.vault, id, outcome, by=by, reason=told, at=now)
+        record(conn, actor=by, action="appeal.decide", subject=f"appeal {id}", now=now, outcome=outcome)
     return RedirectResponse(f"/appeals/{id}", 303)
 
 

@@ -82,6 +82,11 @@ def by_reference(conn: sa.Connection, vault: Vault, reference: str) -> Appeal | 
     return None if row is None else _appeal(vault, row)
 
 
+def id_of(conn: sa.Connection, reference: str) -> int:
+    """The number of an appeal that was just filed."""
+    return conn.scalars(sa.select(appeals.c.id).where(appeals.c.reference == reference)).one()
+
+
 def newest(
     conn: sa.Connection, vault: Vault, *, limit: int, state: State | None = None, before: int | None = None
 ) -> list[Appeal]:

@@ -23,6 +23,7 @@ import cloud.stamps.store
 from cloud import database, pages
 from cloud.accounts.guard import bearer
 from cloud.accounts.model import Right, Token
+from cloud.audit.store import record
 from cloud.console import verdicts
 from cloud.console.store import MAX_ID
 from cloud.fleet import filters, listing
@@ -204,7 +205,9 @@ class FrameAnswer(Answer):
     reset_cause: int | None
     link_failures: int | None
     pickup_id: int | None
-    stamp: str | None = Field(None, description="Of the order that it made or joined")
+    stamp: str | None = Field(
+        None, description="Of the order that it made or joined; for tokens with the right to read stamps"
+    )
     downlink: Hex | None = Field(description="The answer's bytes, in hex")
 
 
@@ -250,7 +253,9 @@ class EventAnswer(Answer):
 
 
 class StampAnswer(Answer):
-    code: str = Field(examples=["7K4F2M9X"])
+    code: str | None = Field(
+        examples=["7K4F2M9X"], description="For tokens with the right to read stamps: a live one is as good as money"
+    )
     state: StampState
     pickup_id: int | None
     minted_at: datetime
@@ -410,6 +415,8 @@ def add_button(request: Request, token: Administer, new: NewButton) -> AddedButt
             now=database.now(),
             key_master=request.app.state.key_master,
         )
+        subject = f"button {format_id(button.id)}"
+        record(conn, actor=f"token {token.name}", action="button.add", subject=subject, now=database.now())
     return AddedButton(button=ButtonAnswer.model_validate(button), claim_code=claim_code)
 
 
@@ -426,9 +433,11 @@ def show_link(request: Request, token: See, id: str) -> LinkAnswer:
 def revoke_button(request: Request, token: Operate, id: str, revocation: Revocation) -> ButtonAnswer:
     """A lost or stolen button: from now on refuse whatever it sends."""
     with _writing(request) as conn:
-        by = f"token {token.name}"
-        if not cloud.fleet.store.revoke(conn, _device(id), why=revocation.why, by=by, now=database.now()):
+        device, by, now = _device(id), f"token {token.name}", database.now()
+        if not cloud.fleet.store.revoke(conn, device, why=revocation.why, by=by, now=now):
             raise HTTPException(404, f"no button {id} in the fleet")
+        subject = f"button {format_id(device)}"
+        record(conn, actor=by, action="button.revoke", subject=subject, now=now, why=revocation.why)
         return ButtonAnswer.model_validate(cloud.fleet.store.find(conn, _device(id)))
 
 
@@ -439,6 +448,8 @@ def restore_button(request: Request, token: Administer, id: str) -> ButtonAnswer
         if cloud.fleet.store.find(conn, _device(id)) is None:
             raise HTTPException(404, f"no button {id} in the fleet")
         restored = cloud.fleet.store.restore(conn, _device(id), key_master=request.app.state.key_master)
+        by, subject, now = f"token {token.name}", f"button {format_id(restored.id)}", database.now()
+        record(conn, actor=by, action="button.found", subject=subject, now=now, key_generation=restored.key_generation)
     return ButtonAnswer.model_validate(restored)
 
 
@@ -472,7 +483,8 @@ def list_frames(
         else:
             frames = cloud.frames.store.newest(conn, limit=limit, before=before, device=of, result=result)
         pickup_ids = {one.pickup_id for one in frames if one.pickup_id is not None}
-        codes = cloud.stamps.store.codes_of(conn, request.app.state.vault, pickup_ids)
+        may_read = Right.READ_STAMPS in token.rights
+        codes = cloud.stamps.store.codes_of(conn, request.app.state.vault, pickup_ids) if may_read else {}
     answers = [FrameAnswer.model_validate(one) for one in frames]
     return Frames(frames=[one.model_copy(update={"stamp": codes.get(one.pickup_id or 0)}) for one in answers])
 
@@ -491,7 +503,7 @@ def list_pickups(
 def show_pickup(request: Request, token: See, id: Id) -> PickupInFull:
     """One order with its history and its stamp."""
     with _reading(request) as conn:
-        return _in_full(conn, request.app.state.vault, id)
+        return _in_full(conn, request.app.state.vault, id, token)
 
 
 @router.post("/pickups/{id}/confirm", tags=["pickups"], responses=NOT_FOUND | CONFLICT)
@@ -499,8 +511,10 @@ def confirm_pickup(request: Request, token: Operate, id: Id, confirmation: Confi
     """Name the addressee of a request, as its customer asked: it becomes an order and its stamp goes live."""
     address = Address.of(confirmation.addressee)
     with _writing(request) as conn:
-        cloud.pickups.store.confirm(conn, id, address, actor=f"token {token.name}", now=database.now())
-        answer = _in_full(conn, request.app.state.vault, id)
+        by, now = f"token {token.name}", database.now()
+        cloud.pickups.store.confirm(conn, id, address, actor=by, now=now)
+        record(conn, actor=by, action="pickup.confirm", subject=f"order {id}", now=now)
+        answer = _in_full(conn, request.app.state.vault, id, token)
     request.app.state.bell.ring()
     return answer
 
@@ -509,8 +523,10 @@ def confirm_pickup(request: Request, token: Operate, id: Id, confirmation: Confi
 def cancel_pickup(request: Request, token: Operate, id: Id) -> PickupInFull:
     """Take an order back; its stamp becomes void."""
     with _writing(request) as conn:
-        cloud.pickups.store.cancel(conn, id, actor=f"token {token.name}", now=database.now())
-        answer = _in_full(conn, request.app.state.vault, id)
+        by, now = f"token {token.name}", database.now()
+        cloud.pickups.store.cancel(conn, id, actor=by, now=now)
+        record(conn, actor=by, action="pickup.cancel", subject=f"order {id}", now=now)
+        answer = _in_full(conn, request.app.state.vault, id, token)
     request.app.state.bell.ring()
     return answer
 
@@ -575,13 +591,16 @@ def _device(text: str) -> int:
         raise HTTPException(422, str(error)) from None
 
 
-def _in_full(conn: sa.Connection, vault: Vault, id: int) -> PickupInFull:
+def _in_full(conn: sa.Connection, vault: Vault, id: int, token: Token) -> PickupInFull:
     pickup = cloud.pickups.store.find(conn, id)
     if pickup is None:
         raise HTTPException(404, f"no order {id}")
     stamp = cloud.stamps.store.of_pickup(conn, vault, id)
+    told = None if stamp is None else StampAnswer.model_validate(stamp)
+    if told is not None and Right.READ_STAMPS not in token.rights:
+        told.code = None
     return PickupInFull(
         **PickupAnswer.model_validate(pickup).model_dump(),
         events=[EventAnswer.model_validate(event) for event in cloud.pickups.store.events(conn, id)],
-        stamp=None if stamp is None else StampAnswer.model_validate(stamp),
+        stamp=told,
     )

@@ -3,6 +3,8 @@
 from fastapi import APIRouter
 
 from cloud.console import (
+    access,
+    audit,
     bundle,
     buttons,
     decode,
@@ -12,6 +14,7 @@ from cloud.console import (
     history,
     imports,
     live_page,
+    me,
     nav,
     orders,
     overview,
@@ -25,6 +28,6 @@ router = APIRouter()
 for part in (
     *(nav, overview, stream, live_page, replay, history),
     *(orders, silent, imports, fleet, buttons, frames),
-    *(decode, documents, bundle, search),
+    *(decode, documents, bundle, search, audit, access, me),
 ):
     router.include_router(part.router)

@@ -10,9 +10,10 @@ import cloud.fleet.store
 from cloud import database
 from cloud.accounts.guard import bearer
 from cloud.accounts.model import Right, Token
+from cloud.audit.store import record
 from cloud.downlinks import store
 from cloud.downlinks.model import MAX_HOURS, MAX_REASON, MIN_HOURS, Configuration, State
-from cloud.fleet.model import parse_id
+from cloud.fleet.model import format_id, parse_id
 
 MAX_ID = 2**63 - 1
 
@@ -86,9 +87,13 @@ def configure(request: Request, token: Operate, id: str, new: NewConfiguration) 
     """Queue a heartbeat period for the next `alive`; it takes the place of one that is open."""
     now = database.now()
     with request.app.state.engine.begin() as conn:
-        made = store.configure(
-            conn, _device(id), new.heartbeat_hours, reason=new.reason, by=f"token {token.name}", now=now
+        by, device = f"token {token.name}", _device(id)
+        made = store.configure(conn, device, new.heartbeat_hours, reason=new.reason, by=by, now=now)
+        subject, about = (
+            f"button {format_id(device)}",
+            {"hours": made.hours, "reason": made.reason, "downlink": made.id},
         )
+        record(conn, actor=by, action="button.configure", subject=subject, now=now, **about)
     return _told(made, now)
 
 
@@ -99,7 +104,10 @@ def cancel(
     """Send it no more; what was sent stays its uplink's answer."""
     now = database.now()
     with request.app.state.engine.begin() as conn:
-        cancelled = store.cancel(conn, _device(id), downlink, now)
+        device = _device(id)
+        cancelled = store.cancel(conn, device, downlink, now)
+        by, subject = f"token {token.name}", f"button {format_id(device)}"
+        record(conn, actor=by, action="button.cancel-downlink", subject=subject, now=now, downlink=downlink)
     return _told(cancelled, now)
 
 

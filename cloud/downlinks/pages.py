@@ -27,24 +27,23 @@ def configure(
     hours: Annotated[int, Form()],
     reason: Annotated[str, Form()] = "",
 ) -> Response:
-    device, by, now = _device(id), f"staff {session.account.name}", database.now()
+    device, by = _device(id), f"staff {session.account.name}"
     with request.app.state.engine.begin() as conn:
-        configured = store.configure(conn, device, hours, reason=reason, by=by, now=now)
-        record(conn, actor=by, action="button.configure", subject=_subject(device), now=now, hours=configured.hours)
+        now, subject = database.now(), f"button {format_id(device)}"
+        made = store.configure(conn, device, hours, reason=reason, by=by, now=now)
+        about = {"hours": made.hours, "reason": made.reason, "downlink": made.id}
+        record(conn, actor=by, action="button.configure", subject=subject, now=now, **about)
     return RedirectResponse(f"/buttons/{format_id(device)}", 303)
 
 
 @router.post("/{downlink}/cancel")
 def cancel(request: Request, session: Operate, id: str, downlink: Annotated[int, Path(ge=0, le=MAX_ID)]) -> Response:
-    device, by, now = _device(id), f"staff {session.account.name}", database.now()
+    device = _device(id)
     with request.app.state.engine.begin() as conn:
+        actor, subject, now = f"staff {session.account.name}", f"button {format_id(device)}", database.now()
         store.cancel(conn, device, downlink, now)
-        record(conn, actor=by, action="button.cancel-downlink", subject=_subject(device), now=now, downlink=downlink)
+        record(conn, actor=actor, action="button.cancel-downlink", subject=subject, now=now, downlink=downlink)
     return RedirectResponse(f"/buttons/{format_id(device)}", 303)
-
-
-def _subject(device: int) -> str:
-    return f"button {format_id(device)}"
 
 
 def _device(text: str) -> int:

@@ -11,8 +11,9 @@ from cloud.accounts import attempts, guard, passwords
 from cloud.accounts import store as accounts
 from cloud.accounts.model import Forbidden, PasswordRefused, Right, Role, Session, check_new_password, is_email
 from cloud.accounts.pages import enter
+from cloud.audit.store import record
 from cloud.fleet import store
-from cloud.fleet.model import Button, parse_id
+from cloud.fleet.model import Button, format_id, parse_id
 
 router = APIRouter()
 
@@ -65,10 +66,15 @@ def claim(
                 assert hashed is not None
                 who = {"name": typed["name"], "display_name": typed["display_name"]}
                 owner = accounts.add(conn, **who, role=Role.CUSTOMER, password=hashed, now=now)
-            if store.claim(conn, claim_code=code, owner_id=owner.id, now=now) is None:
+            button = store.claim(conn, claim_code=code, owner_id=owner.id, now=now)
+            if button is None:
                 raise Refused("code", "claim.fault.unknown code")
             if is_taken:  # told only to who holds a code: the page says to nobody else who is a customer
                 raise Refused("name", "claim.fault.known")
+            if not session:
+                record(conn, actor=owner.actor, action="account.add", subject=owner.subject, now=now, role=owner.role)
+            subject = f"button {format_id(button.id)}"
+            record(conn, actor=owner.actor, action="button.claim", subject=subject, now=now)
     except Refused as refused:
         return _page(request, typed, refused.faults)
     request.app.state.attempts.give_back(counted)
@@ -87,6 +93,8 @@ def report_lost(request: Request, session: Customer, id: str) -> Response:
     button, by = _own(request, session, id), f"customer {session.account.name}"
     with request.app.state.engine.begin() as conn:
         store.revoke(conn, button.id, why="lost", by=by, now=database.now())
+        actor, subject = session.account.actor, f"button {format_id(button.id)}"
+        record(conn, actor=actor, action="button.revoke", subject=subject, now=database.now(), why="lost")
     return RedirectResponse("/my", 303)
 
 

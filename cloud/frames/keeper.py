@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from cloud import database
+from cloud.audit.store import record
 from cloud.frames import months, retention
 
 HOUSE_S = 3600.0  # between looks
@@ -53,4 +54,7 @@ class LogKeeper:
         if self._kept_days:
             pruned = retention.prune(self._engine, now - timedelta(days=self._kept_days), self._stopping.is_set)
             if pruned.frames or pruned.months:
+                with self._engine.begin() as conn:  # what went, went in many transactions; a kill may lose this one
+                    about = {"count": pruned.frames, "months": [month.table for month in pruned.months]}
+                    record(conn, actor="service", action="log.prune", subject="the log", now=now, **about)
                 log.info("old frames were let go of", frames=pruned.frames, months=[m.table for m in pruned.months])

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from cloud import database, pages
 from cloud.accounts.guard import csrf_checked, signed_in
 from cloud.accounts.model import Right, Session
+from cloud.audit.store import record
 from cloud.fleet import store as fleet
 from cloud.pickups import store
 from cloud.pickups.model import Event, NotFound, Pickup, State, WrongState
@@ -71,7 +72,9 @@ def proceed(
         if step is Step.CHECK:
             return _render(request, "review.html", pickup, lines=address.lines)
         with request.app.state.engine.begin() as conn:
-            store.confirm(conn, pickup_id, address, _actor(session), database.now())
+            now, actor = database.now(), session.account.actor
+            store.confirm(conn, pickup_id, address, _actor(session), now)
+            record(conn, actor=actor, action="pickup.confirm", subject=f"order {pickup_id}", now=now)
     except AddressError as error:
         return _ask_address(request, pickup, typed, error)
     except WrongState:
@@ -90,7 +93,9 @@ def cancel(request: Request, session: Customer, pickup_id: PickupId) -> Response
     _own(request, session, pickup_id)
     try:
         with request.app.state.engine.begin() as conn:
-            store.cancel(conn, pickup_id, _actor(session), database.now())
+            now, actor = database.now(), session.account.actor
+            store.cancel(conn, pickup_id, _actor(session), now)
+            record(conn, actor=actor, action="pickup.cancel", subject=f"order {pickup_id}", now=now)
     except WrongState:
         return _show_late(request, session, pickup_id)
     return _done(request, pickup_id)

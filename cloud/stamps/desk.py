@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from cloud.audit.store import record
 from cloud.stamps import ledger, store
 from cloud.stamps.allowance import Allowance
 from cloud.stamps.ledger import Entry, Form
@@ -135,9 +136,17 @@ class Desk:
         return read
 
     def redeem(
-        self, code: str, *, piece: str, place: str, by: str, now: datetime, weight_g: int | None = None
+        self,
+        code: str,
+        *,
+        piece: str,
+        place: str,
+        by: str,
+        now: datetime,
+        weight_g: int | None = None,
+        is_machine: bool = False,
     ) -> Redemption:
-        """Raises `TooManyGuesses`: here too a code can be tried."""
+        """Raises `TooManyGuesses`: here too a code can be tried. `is_machine`: the ledger is all its record."""
         with self._engine.begin() as conn:
             ledger.check_allowance(conn, self._allowance, by, place, now)
             done = store.redeem(conn, self._vault, code, piece=piece, place=place, by=by, at=now)
@@ -146,14 +155,21 @@ class Desk:
             self._enter_exact(conn, kind, stamp, by=by, place=place, now=now)
             if isinstance(done, Redeemed):
                 self._paid(conn, done.stamp, weight_g, now)
+            if not is_machine:
+                outcome = type(done).__name__
+                about = {"outcome": OUTCOMES[outcome], "piece": piece, "place": place}
+                record(conn, actor=by, action="stamp.redeem", subject=subject_of(stamp), now=now, **about)
         return done
 
-    def look_up(self, code: str, *, by: str, place: str, now: datetime) -> Stamp | None:
+    def look_up(self, code: str, *, by: str, place: str, now: datetime, is_machine: bool = False) -> Stamp | None:
         """The stamp of this code, counted like a reading of it. Raises `TooManyGuesses`."""
         with self._engine.begin() as conn:
             ledger.check_allowance(conn, self._allowance, by, place, now)
             stamp = store.find(conn, self._vault, code)
             self._enter_exact(conn, _kind_of(stamp), stamp, by=by, place=place, now=now)
+            if not is_machine:
+                found = "no stamp" if stamp is None else stamp.state.value
+                record(conn, actor=by, action="stamp.look-up", subject=subject_of(stamp), now=now, found=found)
         return stamp
 
     def void(self, code: str, *, by: str, place: str, now: datetime) -> Stamp:
@@ -163,7 +179,9 @@ class Desk:
             there = store.find(conn, self._vault, code)
             self._enter_exact(conn, _kind_of(there), there, by=by, place=place, now=now)
             if there is not None and State.VOID in TRANSITIONS[there.state]:
-                return store.void_code(conn, self._vault, code, by=by, at=now)
+                voided = store.void_code(conn, self._vault, code, by=by, at=now)
+                record(conn, actor=by, action="stamp.void", subject=subject_of(voided), now=now, place=place)
+                return voided
         if there is None:
             raise NotFound("no stamp has this code")
         raise WrongState(f"the stamp is {there.state} and cannot become {State.VOID}")
@@ -218,6 +236,14 @@ class Desk:
             return None
         stamp = store.find(conn, self._vault, unpack(found)[0])
         return stamp if stamp is not None and stamp.state in SPENT else None
+
+
+OUTCOMES = {"Redeemed": "redeemed", "AlreadyUsed": "already used", "NotLive": "not live", "Unknown": "unknown"}
+
+
+def subject_of(stamp: Stamp | None) -> str:
+    """How the audit trail names a stamp: by its order, for its code is as good as money."""
+    return "a code" if stamp is None or stamp.pickup_id is None else f"stamp of order {stamp.pickup_id}"
 
 
 def _kind_of(stamp: Stamp | None) -> Kind:

@@ -30,6 +30,7 @@ from tests.benchmarks import (
     report,
     scale,
     stamps,
+    trail,
 )
 from tests.benchmarks.measure import Benchmark, Row, measure
 from tests.benchmarks.traffic import first_presses, week
@@ -77,6 +78,7 @@ BENCHMARKS = (
     Benchmark("reading by list", "reads/s", register.prepare_reading, count=LIVE, short_count=2000, rounds=3),
     Benchmark("register's memory", "bytes/code", register.prepare_memory, count=LIVE, short_count=2000, rounds=1),
     Benchmark("a stamp over HTTP", "ms", read.prepare, count=100, short_count=3, rounds=5, quantiles=P99),
+    Benchmark("redeemed by eight", "stamps/s", trail.prepare, count=800, short_count=8, rounds=3),
     Benchmark("seal", "µs", firmware.prepare_seal, count=5000, short_count=100, rounds=15),
     Benchmark("press", "ms", firmware.prepare_press, count=1, short_count=1, rounds=7),
     Benchmark("press, its link", "ms", firmware.prepare_link, count=1, short_count=1, rounds=7),

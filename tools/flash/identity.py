@@ -23,6 +23,7 @@ from cloud.fleet.claims import new_claim_code
 from cloud.fleet.model import LAST_GENERATION, Button, Changed, Exists, KeysUsedUp, State, format_id, parse_id
 from cloud.ingest.keys import DEVICE_KEY_BYTES, Keys
 from cloud.secret import replace_secret, write_secret
+from tools import deeds
 from tools.terminal import Failure, check_all_know
 
 SECRET = ("key", "broker_password")  # on a slip until it is used
@@ -181,9 +182,14 @@ class Registry:
                     button = fleet.find(conn, self._id)
                     if button is None:
                         raise Changed(f"button {format_id(self._id)} is gone")
-                return self._wanted(
-                    fleet.issue_key(conn, button, board=found.board, ticket=ticket, beyond=beyond, key_master=newest)
+                given = fleet.issue_key(
+                    conn, button, board=found.board, ticket=ticket, beyond=beyond, key_master=newest
                 )
+                subject = f"button {format_id(self._id)}"
+                if self._is_new:
+                    deeds.note(conn, "button.add", subject)
+                deeds.note(conn, "button.key", subject, key_generation=given.key_generation, board=found.board)
+                return self._wanted(given)
         except KeysUsedUp as error:
             raise Failure(f"{error}: `domino button revoke` it, and make the board another one, with --new") from None
         except (Changed, Exists) as error:
@@ -197,7 +203,10 @@ class Registry:
                 raise Failure(f"button {format_id(self._id)} was changed by somebody else: run the same command again")
             code = new_claim_code()
             wants_code = button.key_ticket is not None if new_code is None else new_code
-            return code if wants_code and fleet.renew_claim_code(conn, button.id, code) else None
+            is_renewed = wants_code and fleet.renew_claim_code(conn, button.id, code)
+            about = {"board": board, "claim_code": "new" if is_renewed else "as before"}
+            deeds.note(conn, "button.ready", f"button {format_id(self._id)}", **about)
+            return code if is_renewed else None
 
     def note_board(self, *, firmware: str, heartbeat_hours: int) -> None:
         with self._engine.begin() as conn:
