@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+import cloud.pickups.store as pickups
 import cloud.stamps.store as stamps
 from cloud import database
-from cloud.stamps.model import AlreadyUsed, NotLive, Unknown, format_pairs
+from cloud.stamps.model import AlreadyUsed, NotLive, Redeemed, Unknown, format_pairs
 from tools.stamp_show import Code, fields_of, parsed, tell
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, open_stamps
 
@@ -25,10 +26,11 @@ def command(
     if not (piece.strip() and place.strip()):
         raise typer.BadParameter("piece and place must say something: they are what a second one is told")
     engine, vault = open_stamps(data_dir, database_url)
+    now = database.now()
     with engine.begin() as conn:
-        answer = stamps.redeem(
-            conn, vault, code, piece=piece.strip(), place=place.strip(), by=actor(), at=database.now()
-        )
+        answer = stamps.redeem(conn, vault, code, piece=piece.strip(), place=place.strip(), by=actor(), at=now)
+        if isinstance(answer, Redeemed):
+            pickups.redeemed(conn, answer.stamp, None, now)
     match answer:
         case Unknown():
             raise Failure(f"no stamp {format_pairs(code)}: read it again; if it stands there so, it was made up")
