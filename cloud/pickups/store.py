@@ -415,7 +415,7 @@ def of_street(conn: sa.Connection, sought: Sequence[str], *, limit: int = 50, sc
     return Found(tuple(ids[:limit]), len(ids) <= limit and counts[rarest] <= scanned)
 
 
-def _newest_of(conn: sa.Connection, beginning: str, limit: int, most_words: int = 100) -> tuple[int, ...]:
+def _newest_of(conn: sa.Connection, beginning: str, limit: int, most_words: int = 40) -> tuple[int, ...]:
     """The newest orders of the first `most_words` words that begin so, each word found by one look into the index."""
     found: set[int] = set()
     word = ""
