@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+import cloud.pickups.store as pickups
 import cloud.stamps.store as stamps
 from cloud import database
 from cloud.stamps.desk import OUTCOMES, subject_of
-from cloud.stamps.model import AlreadyUsed, NotLive, Unknown, format_pairs
+from cloud.stamps.model import AlreadyUsed, NotLive, Redeemed, Unknown, format_pairs
 from tools import deeds
 from tools.deeds import actor
 from tools.stamp_show import Code, fields_of, parsed, tell
@@ -27,10 +28,11 @@ def command(
     if not (piece.strip() and place.strip()):
         raise typer.BadParameter("piece and place must say something: they are what a second one is told")
     engine, vault = open_stamps(data_dir, database_url)
+    now = database.now()
     with engine.begin() as conn:
-        answer = stamps.redeem(
-            conn, vault, code, piece=piece.strip(), place=place.strip(), by=actor(), at=database.now()
-        )
+        answer = stamps.redeem(conn, vault, code, piece=piece.strip(), place=place.strip(), by=actor(), at=now)
+        if isinstance(answer, Redeemed):
+            pickups.redeemed(conn, answer.stamp, None, now)
         stamp = None if isinstance(answer, Unknown) else answer.stamp
         about = {"outcome": OUTCOMES[type(answer).__name__], "piece": piece.strip(), "place": place.strip()}
         deeds.note(conn, "stamp.redeem", subject_of(stamp), **about)

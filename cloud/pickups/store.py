@@ -85,6 +85,8 @@ pickup_words = sa.Table(
     metadata,
     sa.Column("word", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), primary_key=True),
     sa.Column("pickup_id", BigId, sa.ForeignKey("pickups.id"), primary_key=True, autoincrement=False),
+    # By which it is seen whether an order has a word that begins so; and what an order that goes takes with it.
+    sa.Index("ix_pickup_words_pickup_id_word", "pickup_id", "word"),
     sqlite_with_rowid=False,
 )
 
@@ -220,7 +222,7 @@ def redeemed(conn: sa.Connection, stamp: Stamp, weight_g: int | None, now: datet
         return
     detail = Detail(place=stamp.place, piece=stamp.piece, weight_g=weight_g)
     try:
-        _move(conn, stamp.pickup_id, Event.SORTED, stamp.actor or "", now, check_detail(Event.SORTED, detail))
+        _move(conn, stamp.pickup_id, Event.SORTED, stamp.actor or "", now, detail)
     except WrongState:
         return
 
@@ -401,11 +403,13 @@ def of_street(conn: sa.Connection, sought: Sequence[str], *, limit: int = 50, sc
     ranges = [pickup_words.c.word == word for word in whole] + [_begins(pickup_words.c.word, last)]
     some = [sa.select(pickup_words.c.pickup_id).where(one).limit(scanned + 1).subquery() for one in ranges]
     counts = [conn.scalar(sa.select(sa.func.count()).select_from(one)) or 0 for one in some]
-    rarest = min(range(len(counts)), key=lambda place: (counts[place], place))
+    rarest = min(range(len(counts)), key=lambda place: (counts[place], place))  # of equals a whole word
     if counts[rarest] == 0:
         return Found((), True)
+    if not whole and counts[0] > scanned:
+        return Found(_newest_of(conn, last, limit), False)
     of = sa.select(pickup_words.c.pickup_id).where(ranges[rarest])
-    if rarest < len(whole):  # whole words have their orders in order
+    if rarest < len(whole):  # whole words have their orders in order; of a beginning all are looked at
         of = of.order_by(pickup_words.c.pickup_id.desc())
     candidates = of.limit(scanned).subquery()
     query = sa.select(candidates.c.pickup_id).distinct()
@@ -416,6 +420,20 @@ def of_street(conn: sa.Connection, sought: Sequence[str], *, limit: int = 50, sc
             query = query.where(sa.exists().where(has, other.c.pickup_id == candidates.c.pickup_id))
     ids = conn.scalars(query.order_by(candidates.c.pickup_id.desc()).limit(limit + 1)).all()
     return Found(tuple(ids[:limit]), len(ids) <= limit and counts[rarest] <= scanned)
+
+
+def _newest_of(conn: sa.Connection, beginning: str, limit: int, most_words: int = 40) -> tuple[int, ...]:
+    """The newest orders of the first `most_words` words that begin so, each word found by one look into the index."""
+    found: set[int] = set()
+    word = ""
+    for _ in range(most_words):
+        later = sa.select(sa.func.min(pickup_words.c.word)).where(_begins(pickup_words.c.word, beginning))
+        word = conn.scalar(later.where(pickup_words.c.word > word))
+        if word is None:
+            break
+        newest = sa.select(pickup_words.c.pickup_id).where(pickup_words.c.word == word)
+        found.update(conn.scalars(newest.order_by(pickup_words.c.pickup_id.desc()).limit(limit)))
+    return tuple(sorted(found, reverse=True)[:limit])
 
 
 def _begins(column: sa.ColumnElement[str], beginning: str) -> sa.ColumnElement[bool]:

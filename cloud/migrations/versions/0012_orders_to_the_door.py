@@ -30,6 +30,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     _fill()
+    op.create_index("ix_pickup_words_pickup_id_word", "pickup_words", ["pickup_id", "word"], unique=False)
     _index("ix_stamps_piece", "stamps", ["piece"], "piece IS NOT NULL")
     _index("ix_stamp_readings_sealed_id", "stamp_readings", ["sealed", "id"], "sealed IS NOT NULL")
     _index("ix_appeals_sealed", "appeals", ["sealed"], "sealed IS NOT NULL")

@@ -27,7 +27,7 @@ STEP = re.compile(
 )
 
 
-def steps(page: str) -> list[tuple[str, str, str, str, str]]:
+def steps(page: str) -> list[tuple[str, ...]]:
     """(day, time, lane, title, why) of each."""
     return [tuple(re.sub("<[^>]+>", "", unescape(part)) for part in found) for found in STEP.findall(page)]
 

@@ -443,6 +443,8 @@ def test_a_search_that_finds_more_than_it_shows_or_looks_at_says_so(conn: sa.Con
     ids = addressed(conn)
     assert store.of_street(conn, ["LYON"], limit=1) == store.Found((ids[3],), False)
     assert store.of_street(conn, ["18", "LYON"], scanned=1) == store.Found((ids[3],), False)
+    assert store.of_street(conn, ["L"], scanned=1) == store.Found((ids[3], ids[0]), False)
+    assert store.of_street(conn, ["6"], limit=1, scanned=1) == store.Found((ids[3],), False)
     assert store.of_street(conn, ["69001", "LYON"], scanned=1) == store.Found((ids[0],), True)
 
 
@@ -462,4 +464,6 @@ def test_a_search_reads_the_words_by_their_index(conn: sa.Connection) -> None:
     for text, values in asked:
         plan = " ".join(str(row) for row in conn.exec_driver_sql(explain + text, values))
         assert "SCAN pickup_words" not in plan
+        if "EXISTS" in text and conn.dialect.name == "sqlite":
+            assert "(pickup_id=? AND word>? AND word<?)" in plan, "a beginning is looked for within the order's words"
         assert "Seq Scan" not in plan
