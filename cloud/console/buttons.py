@@ -27,7 +27,7 @@ from cloud.fleet.rhythm import DEFAULT_HOURS, Word, judge
 from cloud.frames import history, table
 from cloud.pages import PARIS
 
-FRAMES, ORDERS, DOWNLINKS = 20, 5, 6  # rows on a button's page
+FRAMES, ORDERS, DOWNLINKS = 20, 5, 4  # rows on a button's page
 USE_WORDS = 200  # the newest, by which a day's use is reckoned
 DAY = timedelta(days=1)
 

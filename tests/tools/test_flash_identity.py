@@ -152,6 +152,13 @@ def test_a_board_that_has_the_key_already_is_noted_as_its_own(engine):
     assert row(engine).key_board == "board-a"
 
 
+def test_what_was_put_on_the_board_is_noted_beside_the_button(engine):
+    add(engine)
+    registry(engine).note_board(firmware="0.1.0+3f9a2b1c", heartbeat_hours=48)
+    assert (row(engine).firmware, row(engine).heartbeat_hours) == ("0.1.0+3f9a2b1c", 48)
+    assert row(engine).firmware_at is not None
+
+
 def make_slip(engine: sa.Engine, folder: Path, *, may_replace: bool = False) -> Path:
     path = folder / "slip.json"
     export_slip(engine, KEYS, ID, path, claim_url="https://domino.example", may_replace=may_replace)
