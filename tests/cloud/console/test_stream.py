@@ -170,7 +170,8 @@ def test_the_cursor_moves_on_though_the_filter_lets_nothing_through(service: Ser
 
 def test_a_burst_is_sampled_the_same_for_all_and_counted_whole(service: Service, client: Client):
     with client.open(after=0) as one, client.open(after=0, view=["", "kind=alive"]) as other:
-        next(one), next(other)
+        next(one)
+        next(other)
         service.hear(*[b"no json"] * 3000)
         service.press(kind="alive")
         of_one, of_other = until(one, 3001), until(other, 3001)
