@@ -106,7 +106,7 @@ def test_pages_lead_on_and_back(service: Service):
             cloud.fleet.store.add(
                 conn, id=device, place="35 Rennes", claim_code=str(device), now=database.now(), label="many"
             )
-    browser, address, seen = service.browser(), "/buttons?label=many&sort=id", []
+    browser, address, seen, page = service.browser(), "/buttons?label=many&sort=id", [], ""
     pages = []
     while address:
         page = browser.get(address).text
