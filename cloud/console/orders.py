@@ -26,7 +26,6 @@ DAY = timedelta(days=1)
 router = APIRouter()
 
 
-
 class Step(StrEnum):
     """What the list can be asked for of orders' ways: see `past.STEPS`, of which the press is what makes them."""
 

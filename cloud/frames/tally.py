@@ -345,7 +345,7 @@ class Counts:
         return minutes
 
     def in_hours(self, what: What, hours: Sequence[datetime]) -> dict[datetime, Counter[str]]:
-        """How many of each in whole hours that ended before `now`, by their beginnings in UTC; those without any too."""
+        """How many of each in whole hours that ended before `now`, by when they began; those without any too."""
         assert all(hour + HOUR.length <= self.now for hour in hours)
         found: dict[datetime, Counter[str]] = {hour: Counter() for hour in hours}
         of = frame_counts.c
@@ -364,7 +364,10 @@ class Counts:
         query = sa.select(of.which, sa.cast(sa.func.sum(of.frames), sa.BigInteger)).where(
             of.what == what, of.span == span.seconds, of.at >= since, of.at < until
         )
-        return Counter(dict(map(tuple, self._conn.execute(query.group_by(of.which)))))
+        total: Counter[str] = Counter()
+        for name, count in self._conn.execute(query.group_by(of.which)):
+            total[name] = count
+        return total
 
     def _rows(self, what: What, span: Span, since: datetime, until: datetime) -> Iterable[tuple[datetime, str, int]]:
         of = frame_counts.c

@@ -116,13 +116,14 @@ def test_everybody_can_use_it_on_every_screen(
             for name, path in {
                 "overview": "/?map=presses",
                 "overview-silence": "/?map=silence",
-                "overview-link": "/?map=link",
                 "departments": "/departments?map=silence",
                 "traffic": "/traffic?map=none",
                 "orders": "/pickups?state=requested",
             }.items():
                 page = desk.open(f"{path}&lang={lang}")
-                assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the screen"
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, (
+                    f"{path} is wider than the screen"
+                )
                 assert faults(page) == [], path
                 page.screenshot(path=PICTURES / f"{name}-{lang}-{theme}-{width}.png", full_page=width < 700)
                 page.close()

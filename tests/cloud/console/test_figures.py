@@ -50,7 +50,7 @@ def test_the_usual_is_the_range_at_this_hour_on_the_days_before(engine):
     told = strip(engine)
     assert told.usual_minute == Usual(1, 5)
     assert told.usual_refused == Usual(1, 4)
-    assert told.usual_refused.says(told.refused) == "high"
+    assert Usual(1, 4).says(told.refused) == "high"
     assert (told.last_minute, told.heard, told.refused, told.accepted) == (20, 20, 20, 0)
 
 
@@ -182,7 +182,8 @@ def row(number: str = "35", **said: int) -> Row:
 
 
 def test_a_survey_tells_presses_silence_links_and_alerts_of_every_department(engine):
-    hear(engine, [Line(timedelta(hours=1), kind="pickup")] * 3 + [Line(timedelta(hours=12), kind="pickup", lqi="limit")])
+    hear(engine, [Line(timedelta(hours=1), kind="pickup")] * 3)
+    hear(engine, [Line(timedelta(hours=12), kind="pickup", lqi="limit")])
     hear(engine, [Line(timedelta(hours=30), lqi="limit"), Line(timedelta(hours=2), kind="pickup", device=OTHER)])
     departments.OPEN_ALERTS.append(lambda _conn, _now: {"23": 2})
     try:

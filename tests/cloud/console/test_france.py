@@ -19,7 +19,9 @@ MOST = 40_000  # bytes of the map in a page
 
 
 def rings() -> dict[str, list[list[france.Point]]]:
-    paths = (one for one in ElementTree.parse(FILE).getroot().iter() if one.tag.endswith("path"))
+    drawing = ElementTree.parse(FILE).getroot()
+    assert drawing is not None
+    paths = (one for one in drawing.iter() if one.tag.endswith("path"))
     return {one.attrib["id"]: [on_grid(ring) for ring in rings_of(one.attrib["d"])] for one in paths}
 
 

@@ -35,10 +35,7 @@ def numbers(page: str, place: str) -> dict[str, int]:
     part = re.search(rf'<(dl|section)[^>]* id="{place}".*?</\1>', page, re.DOTALL)
     assert part
     link = r'<a [^>]*href="([^"]+)"[^>]*>(?:[^<]*</a><svg.*?</svg><span[^>]*>)?([\d\u00a0]+)'
-    return {
-        unescape(href): int(count.replace("\u00a0", ""))
-        for href, count in re.findall(link, part[0], re.DOTALL)
-    }
+    return {unescape(href): int(count.replace("\u00a0", "")) for href, count in re.findall(link, part[0], re.DOTALL)}
 
 
 def test_each_number_of_orders_leads_to_a_list_of_as_many(service: Service):

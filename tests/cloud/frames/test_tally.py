@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 import cloud.frames.store as frames
 from cloud import database
@@ -321,10 +322,10 @@ def test_no_figure_scans_the_log(engine):
         def note(_conn, _cursor, statement, parameters, _context, _many, asked=asked) -> None:
             asked.append((statement, parameters))
 
-        sa.event.listen(engine, "before_cursor_execute", note)
+        event.listen(engine, "before_cursor_execute", note)
         with database.reading(engine) as conn:
             figures_at(conn, now)
-        sa.event.remove(engine, "before_cursor_execute", note)
+        event.remove(engine, "before_cursor_execute", note)
         about = [one for one in asked if "frames" in one[0] and one[0].startswith("SELECT")]
         assert len(about) > 5
         for statement, parameters in about:

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 import cloud.console.store
 from cloud import database
@@ -23,7 +24,7 @@ from tests.stock import VAULT
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 TODAY = NOW - 9 * HOUR
-# Of the order when that has happened; else as the event. Whether sorting is a state of its own makes no difference here.
+# Of the order when that has happened; else as the event. Whether sorting is a state of its own matters not here.
 STATES = {"pressed": "requested", "joined": "requested", "put on round": "on round"}
 STATES |= dict.fromkeys(("sorted", "delivered"), "collected")
 
@@ -81,9 +82,9 @@ def enter(conn: sa.Connection, entered: Sequence[Life]) -> None:
         states = [STATES.get(event, event) for event, _ in life.events]
         row = {"id": id, "button_id": id, "state": states[-1], "parcels": 1}
         conn.execute(pickups.insert().values(**row, requested_at=life.pressed_at, changed_at=NOW))
-        for (event, ago), state in zip(life.events, states, strict=True):
+        for (name, ago), state in zip(life.events, states, strict=True):
             at = NOW - ago * HOUR
-            conn.execute(pickup_events.insert().values(pickup_id=id, at=at, event=event, state=state, actor="a test"))
+            conn.execute(pickup_events.insert().values(pickup_id=id, at=at, event=name, state=state, actor="a test"))
         if life.redeemed is not None:
             at = NOW - life.redeemed * HOUR
             values = {"sealed": VAULT.seal(code_of(id)), "state": "redeemed", "pickup_id": id, "minted_at": at}
@@ -117,9 +118,9 @@ def plainly(told: Sequence[Life], now: datetime) -> dict[str, Any]:
     waiting = [life.pressed_at for life in begun if life.waits]
     happened: dict[str, list[datetime]] = {}
     for life in begun:
-        for event, ago in life.events:
+        for name, ago in life.events:
             if now - 9 * HOUR <= (at := NOW - ago * HOUR):
-                happened.setdefault(event, []).append(at)
+                happened.setdefault(name, []).append(at)
     made = [life for life in begun if now - 40 * HOUR <= life.pressed_at < now - 10 * HOUR]
     return {
         "waiting": past.Waiting(len(waiting), min(waiting, default=None)),
@@ -196,10 +197,10 @@ def test_no_figure_scans_the_history(conn):
     def note(_conn, _cursor, statement, parameters, _context, _many) -> None:
         asked.append((statement, parameters))
 
-    sa.event.listen(conn, "before_cursor_execute", note)
+    event.listen(conn, "before_cursor_execute", note)
     figures(conn, NOW)
     past.any_pressed(conn, TODAY, NOW)
-    sa.event.remove(conn, "before_cursor_execute", note)
+    event.remove(conn, "before_cursor_execute", note)
     assert len(asked) == 5
     for statement, parameters in asked:
         if conn.dialect.name == "postgresql":
