@@ -231,10 +231,15 @@ def look(conn: sa.Connection, at_once: int = AT_ONCE) -> Batch | None:
     if not heard:
         return None
     newest = max(before.newest, *(frame.received_at for frame in heard))
-    counts: Counter[tuple[What, Span, datetime, str]] = Counter()
+    # By the shortest span first: of many frames few counts are left to add up to longer ones.
+    shortest: Counter[tuple[What, datetime, str]] = Counter()
     for frame in heard:
-        for what, at, which in facts(frame):
-            counts.update((what, span, span.start(at), which) for span in KEPT_IN[what])
+        at = INSTANT.start(frame.received_at)
+        shortest.update((what, at, which) for what, _, which in facts(frame))
+    counts: Counter[tuple[What, Span, datetime, str]] = Counter()
+    for (what, at, which), count in shortest.items():
+        for span in KEPT_IN[what]:
+            counts[what, span, span.start(at), which] += count
     return Batch(before, Position(heard[-1].id, newest), len(heard), counts)
 
 
