@@ -60,7 +60,7 @@ class Survey:
     silence_is_stale: bool
 
 
-def survey(conn: sa.Connection, counts: Counts, map: Map) -> Survey:
+def survey(conn: sa.Connection, counts: Counts, france: Map) -> Survey:
     now = counts.now
     presses = counts.since(What.PRESS, figures.midnight(now))
     links = counts.since(What.LINK, MINUTE.start(now - DAY.length))
@@ -77,11 +77,11 @@ def survey(conn: sa.Connection, counts: Counts, map: Map) -> Survey:
         heard[number] = heard.get(number, 0) + count
         weak[number] = weak.get(number, 0) + (count if quality in WEAK else 0)
     named = {name.partition(" ")[2] for name in silence if " " in name}
-    numbers = {*map.names, *presses, *heard, *named, *alerts, ""}
+    numbers = {*france.names, *presses, *heard, *named, *alerts, ""}
     rows = tuple(
         Row(
             number=number,
-            name=map.names.get(number, ""),
+            name=france.names.get(number, ""),
             presses=presses.get(number, 0),
             buttons=silence.get(f"buttons {number}", 0),
             silent=silence.get(f"silent {number}", 0),

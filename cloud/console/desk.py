@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import Depends, Path, Query, Request
+from pydantic import Field
 
 from cloud import pages
 from cloud.accounts import guard
@@ -21,7 +22,7 @@ Operate = Annotated[Session, Depends(guard.signed_in(Right.OPERATE))]
 Administer = Annotated[Session, Depends(guard.signed_in(Right.ADMINISTER))]
 Id = Annotated[int, Path(ge=0, le=store.MAX_ID)]
 # Far from the ends of the calendar, whatever the zone.
-Day = Annotated[date | None, Query(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
+Day = Annotated[Annotated[date, Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))] | None, Query()]
 Before = Annotated[int | None, Query(ge=1, le=store.MAX_ID)]
 
 

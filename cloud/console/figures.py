@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from math import ceil, sqrt
 
 import sqlalchemy as sa
@@ -55,7 +56,10 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """The strip over the overview. "Last hour" is the sixty clock minutes up to now, the last one as far as it has come."""
+    """The strip over the overview.
+
+    Its last hour is sixty minutes of the clock, of which the last goes as far as it has come.
+    """
 
     last_minute: int
     usual_minute: Usual | None
@@ -202,7 +206,7 @@ def funnel(conn: sa.Connection, now: datetime, day: date | None = None) -> Funne
         day = next((one for one in days if past.any_pressed(conn, start_of(one), _end_of(one))), this)
     reached = past.funnel(conn, start_of(day), _end_of(day), now)
     counts = [reached[name] for name in past.STEPS]
-    shares = [None, *(count / before if before else None for before, count in zip(counts, counts[1:], strict=False))]
+    shares = [None, *(count / before if before else None for before, count in pairwise(counts))]
     return Funnel(
         day=day,
         before=day - timedelta(days=1),

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 import cloud.frames.store
@@ -23,6 +23,8 @@ FRAMES = 50  # rows of the live table when it is loaded
 # What other features show on the overview: by the name that their template has it under, what it is at a moment.
 BESIDE: dict[str, Callable[[sa.Connection, datetime], Any]] = {}
 
+Picked = Annotated[By, Query(alias="map")]
+
 router = APIRouter()
 
 
@@ -35,7 +37,7 @@ def present(request: Request) -> datetime:
 def overview(
     request: Request,
     session: Annotated[Session | None, Depends(guard.current)],
-    map: By = By.PRESSES,
+    by: Picked = By.PRESSES,
     day: Day = None,
 ) -> Response:
     if session is not None and Right.OWN in session.account.rights:
@@ -50,8 +52,8 @@ def overview(
         counts = Counts(conn, now)
         context = {
             **_figures(request, conn, counts),
-            **_funnel(conn, now, map, day),
-            **_map(conn, counts, map, day),
+            **_funnel(conn, now, by, day),
+            **_map(conn, counts, by, day),
             **{name: of(conn, now) for name, of in BESIDE.items()},
         }
     live = {"frames": frames, "orders": orders, "rows": stream.ORDERS, "after": after, "oob": False}
@@ -68,20 +70,20 @@ def show_figures(request: Request, session: See) -> Response:
 
 
 @router.get("/funnel")
-def show_funnel(request: Request, session: See, map: By = By.PRESSES, day: Day = None) -> Response:
+def show_funnel(request: Request, session: See, by: Picked = By.PRESSES, day: Day = None) -> Response:
     """The overview's funnel alone."""
     now = present(request)
     with database.reading(request.app.state.engine) as conn:
-        context = _funnel(conn, now, map, day)
+        context = _funnel(conn, now, by, day)
     return HTMLResponse(desk.fragment(request, "console/funnel.html", now=now, **context))
 
 
 @router.get("/map")
-def show_map(request: Request, session: See, map: By = By.PRESSES, day: Day = None) -> Response:
+def show_map(request: Request, session: See, by: Picked = By.PRESSES, day: Day = None) -> Response:
     """The overview's map alone."""
     now = present(request)
     with database.reading(request.app.state.engine) as conn:
-        context = _map(conn, Counts(conn, now), map, day)
+        context = _map(conn, Counts(conn, now), by, day)
     return HTMLResponse(desk.fragment(request, "console/map.html", now=now, **context))
 
 
@@ -96,13 +98,13 @@ def list_traffic(request: Request, session: See) -> Response:
 
 
 @router.get("/departments")
-def list_departments(request: Request, session: See, map: By = By.PRESSES) -> Response:
+def list_departments(request: Request, session: See, by: Picked = By.PRESSES) -> Response:
     """The overview's map as a list."""
     now = present(request)
     with database.reading(request.app.state.engine) as conn:
         survey = departments.survey(conn, Counts(conn, now), france())
-    rows = sorted(survey.rows, key=lambda row: -(row.value(map) or 0))  # else by number, as they are
-    context = {"survey": survey, "rows": rows, "by": map, "picks": list(By), "has_map": bool(france().departments)}
+    rows = sorted(survey.rows, key=lambda row: -(row.value(by) or 0))  # else by number, as they are
+    context = {"survey": survey, "rows": rows, "by": by, "picks": list(By), "has_map": bool(france().departments)}
     return desk.render(request, "console/departments.html", now=now, **context)
 
 
@@ -117,15 +119,15 @@ def _figures(request: Request, conn: sa.Connection, counts: Counts) -> dict[str,
     }
 
 
-def _funnel(conn: sa.Connection, now: datetime, map: By, day: date | None) -> dict[str, Any]:
-    return {"funnel": figures.funnel(conn, now, day), "by": map, "day": day}
+def _funnel(conn: sa.Connection, now: datetime, by: By, day: date | None) -> dict[str, Any]:
+    return {"funnel": figures.funnel(conn, now, day), "by": by, "day": day}
 
 
-def _map(conn: sa.Connection, counts: Counts, map: By, day: date | None) -> dict[str, Any]:
+def _map(conn: sa.Connection, counts: Counts, by: By, day: date | None) -> dict[str, Any]:
     survey = departments.survey(conn, counts, france())
-    scale = departments.scale(survey.rows, map)
+    scale = departments.scale(survey.rows, by)
     steps = {
-        row.number: scale.step(value) for row in survey.rows if (value := row.value(map)) is not None and row.number
+        row.number: scale.step(value) for row in survey.rows if (value := row.value(by)) is not None and row.number
     }
     drawn = {one.number for one in france().departments}
     return {
@@ -134,8 +136,8 @@ def _map(conn: sa.Connection, counts: Counts, map: By, day: date | None) -> dict
         "by_number": {row.number: row for row in survey.rows},
         "steps": steps,
         "legend": scale.legend,
-        "aside": [row for row in survey.rows if row.number not in drawn and row.value(map)],
-        "by": map,
+        "aside": [row for row in survey.rows if row.number not in drawn and row.value(by)],
+        "by": by,
         "picks": list(By),
         "day": day,
     }

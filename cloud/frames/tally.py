@@ -231,10 +231,15 @@ def look(conn: sa.Connection, at_once: int = AT_ONCE) -> Batch | None:
     if not heard:
         return None
     newest = max(before.newest, *(frame.received_at for frame in heard))
-    counts: Counter[tuple[What, Span, datetime, str]] = Counter()
+    # By the shortest span first: of many frames few counts are left to add up to longer ones.
+    shortest: Counter[tuple[What, datetime, str]] = Counter()
     for frame in heard:
-        for what, at, which in facts(frame):
-            counts.update((what, span, span.start(at), which) for span in KEPT_IN[what])
+        at = INSTANT.start(frame.received_at)
+        shortest.update((what, at, which) for what, _, which in facts(frame))
+    counts: Counter[tuple[What, Span, datetime, str]] = Counter()
+    for (what, at, which), count in shortest.items():
+        for span in KEPT_IN[what]:
+            counts[what, span, span.start(at), which] += count
     return Batch(before, Position(heard[-1].id, newest), len(heard), counts)
 
 
@@ -292,21 +297,22 @@ class Counts:
     is not counted yet, and where `now` lies in the past, what was heard in its own minute.
     """
 
-    def __init__(self, conn: sa.Connection, now: datetime) -> None:
+    def __init__(self, conn: sa.Connection, now: datetime, tail: int = TAIL) -> None:
         self.now = now
         self._conn = conn
         self._position = position(conn)
-        tail = _after(conn, self._position.through, TAIL + 1)
-        self.is_behind = len(tail) > TAIL and tail[-1].received_at < now  # then these are the counts as of `as_of`
-        self.as_of = tail[-1].received_at if self.is_behind else now
+        uncounted = _after(conn, self._position.through, tail + 1)
+        # More of them than are read here: then these are the counts as of `as_of`.
+        self.is_behind = len(uncounted) > tail and uncounted[-1].received_at < now
+        self.as_of = uncounted[-1].received_at if self.is_behind else now
         # Where something later than `now` is counted, the minute that `now` lies in is read from the log itself.
         self._is_cut = self._position.newest > now
         self._whole_until = MINUTE.start(now) + (timedelta(0) if self._is_cut else MINUTE.length)
-        loose = [frame for frame in tail if frame.received_at <= now]
+        loose = [frame for frame in uncounted if frame.received_at <= now]
+        self._uncounted_at = [frame.received_at for frame in loose]
         if self._is_cut:
             loose += self._counted(self._whole_until, now, until_is_in=True)
         self._loose = [fact for frame in loose for fact in facts(frame)]
-        self._loose_ends = [frame.received_at for frame in tail if frame.received_at <= now]
 
     def _counted(self, since: datetime, until: datetime, *, until_is_in: bool = False) -> list[Heard]:
         """Counted frames of a stretch that is no longer than a minute, from the log."""
@@ -322,7 +328,7 @@ class Counts:
         edge = sa.select(sa.func.count()).where(received_at > since, counted)
         edge = edge.where(received_at <= ends if self._is_cut else received_at < ends)
         whole = 0 if self._is_cut else self._sum(What.RESULT, INSTANT, ends, self._whole_until).total()
-        return (self._conn.scalar(edge) or 0) + whole + sum(at > since for at in self._loose_ends)
+        return (self._conn.scalar(edge) or 0) + whole + sum(at > since for at in self._uncounted_at)
 
     def since(self, what: What, since: datetime) -> Counter[str]:
         """How many of each from `since`, which begins a minute, until `now`."""
@@ -344,7 +350,7 @@ class Counts:
         return minutes
 
     def in_hours(self, what: What, hours: Sequence[datetime]) -> dict[datetime, Counter[str]]:
-        """How many of each in whole hours that ended before `now`, by their beginnings in UTC; those without any too."""
+        """How many of each in whole hours that ended before `now`, by when they began; those without any too."""
         assert all(hour + HOUR.length <= self.now for hour in hours)
         found: dict[datetime, Counter[str]] = {hour: Counter() for hour in hours}
         of = frame_counts.c
@@ -363,14 +369,17 @@ class Counts:
         query = sa.select(of.which, sa.cast(sa.func.sum(of.frames), sa.BigInteger)).where(
             of.what == what, of.span == span.seconds, of.at >= since, of.at < until
         )
-        return Counter(dict(map(tuple, self._conn.execute(query.group_by(of.which)))))
+        total: Counter[str] = Counter()
+        for name, count in self._conn.execute(query.group_by(of.which)):
+            total[name] = count
+        return total
 
     def _rows(self, what: What, span: Span, since: datetime, until: datetime) -> Iterable[tuple[datetime, str, int]]:
         of = frame_counts.c
         query = sa.select(of.at, of.which, of.frames).where(
             of.what == what, of.span == span.seconds, of.at >= since, of.at < until
         )
-        return (row._tuple() for row in self._conn.execute(query))
+        return ((at, which, count) for at, which, count in self._conn.execute(query))
 
 
 def _cover(since: datetime, until: datetime, spans: Sequence[Span]) -> Iterator[tuple[Span, datetime, datetime]]:

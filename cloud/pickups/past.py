@@ -77,7 +77,9 @@ def funnel(conn: sa.Connection, since: datetime, until: datetime, now: datetime)
         .where(later.c.at <= now, later.c.event.in_(STEPS))
         .group_by(later.c.event)
     )
-    reached = dict.fromkeys(STEPS, 0) | {event: count for event, count in conn.execute(events)}
+    reached: dict[str, int] = dict.fromkeys(STEPS, 0)
+    for event, count in conn.execute(events):
+        reached[event] = count
     sorted_by_event = sa.exists().where(
         later.c.pickup_id == made.c.pickup_id, later.c.at <= now, later.c.event == "sorted"
     )

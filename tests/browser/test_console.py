@@ -41,7 +41,8 @@ def test_a_frame_and_its_order_appear_without_a_reload(desk: Desk, service: Serv
     expect(page.locator("#event")).to_have_text("1")
     expect(page.get_by_text("No frames yet.")).to_be_hidden()
     expect(page.locator("#kpis")).to_contain_text("1 in the last hour")  # by htmx, after a moment
-    expect(page.locator("#counts")).to_contain_text("1 in all")
+    expect(page.locator("#counts")).to_contain_text("Pressed")
+    expect(page.locator("#map")).to_contain_text("Presses today")
     assert page.evaluate("window.sameDocument")
 
 
@@ -214,7 +215,7 @@ def test_every_page_fits_its_screen_and_complains_of_nothing(
         desk = Desk(chromium, service, url, viewport={"width": width, "height": height}, color_scheme=theme)
         for name, path in {
             "overview": "/", "order": "/pickups/1", "orders": "/pickups", "button": "/buttons/00D1F3A7",
-            "buttons": "/buttons", "frame": "/frames/4", "traffic": "/traffic",
+            "buttons": "/buttons", "frame": "/frames/4", "traffic": "/traffic", "departments": "/departments",
             "stamps": "/stamps", "appeals": "/appeals", "appeal": "/appeals/1",
         }.items():  # fmt: skip
             page = desk.open(path)

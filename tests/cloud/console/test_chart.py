@@ -37,7 +37,7 @@ def test_the_table_counts_every_frame_of_the_window_once(minutes):
     chart = traffic(minutes, 0, NOW, PARIS)
 
     shown = [count for minute, _, count in minutes if minute >= chart.since]
-    assert sum(heard for _, heard, _ in chart.table) == sum(shown)
+    assert sum(results.total() for _, results in chart.table) == sum(shown)
 
 
 @pytest.mark.parametrize(("oldest", "window"), [(5, 30), (45, 60), (30, 30), (181, 180)])
@@ -47,15 +47,16 @@ def test_the_window_is_the_shortest_that_holds_all_that_was_heard(oldest, window
     assert chart.until - chart.since == window * MINUTE + timedelta(seconds=18)
 
 
-def test_the_highest_refusal_is_named_with_its_minute_in_paris():
+def test_the_highest_refusal_is_named_with_its_minute():
     chart = traffic([(at(20), Result.REPLAYED, 7), (at(10), Result.BAD_SEAL, 2)], 0, NOW, PARIS)
 
     assert chart.peak is not None
-    assert chart.peak.text == "7 refused in the minute of 09:22"
+    assert (chart.peak.refused, chart.peak.at) == (7, at(20))
 
 
 def test_a_copy_is_traffic_and_no_refusal():
     chart = traffic([(at(3), Result.DUPLICATE, 9)], 0, NOW, PARIS)
 
     assert chart.bars == ()
-    assert chart.table == ((at(3), 9, 0),)
+    assert chart.table == ((at(3), {Result.DUPLICATE: 9}),)
+    assert chart.refused == 0

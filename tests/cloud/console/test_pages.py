@@ -12,7 +12,7 @@ from tests.sealing import callback
 from tests.stock import VAULT
 
 ADDRESS = Address.of(["Mme Hélène Vasseur", "", "", "12 rue de la République", "", "69001 Lyon"])
-LISTS = ("/", "/figures", "/traffic", "/pickups", "/buttons", "/find?q=none")
+LISTS = ("/", "/figures", "/funnel", "/map", "/traffic", "/departments", "/pickups", "/buttons", "/find?q=none")
 PAGES = (*LISTS, "/pickups/1", "/buttons/00D1F3A7", "/frames/1")
 
 
@@ -54,9 +54,8 @@ def test_the_overview_counts_what_is_in_the_database(service: Service):
     page = service.browser().get("/").text
 
     assert "2 of 4 frames" in page
-    assert "mostly" in page
     assert re.search(r'Wait for confirmation</dt><dd><a href="[^"]+">1</a>', page)
-    assert "of 1 in the fleet" in page
+    assert re.search(r'Frames a minute</dt><dd><a href="/traffic">4</a>', page)
     assert page.count('<tr data-id="') == 4
     assert 'unknown button: <span lang="en">not in the fleet</span>' in page
 
