@@ -11,6 +11,8 @@ from typer.testing import CliRunner, Result
 import cloud.fleet.store as fleet
 import cloud.stamps.store as stamps
 from cloud import database
+from cloud.alerts import routes
+from cloud.alerts.model import Severity
 from cloud.ingest.keys import KeyFileError, make_keys, read_keys
 from cloud.secret import MASTER_KEY
 from tests.stock import stock
@@ -88,6 +90,27 @@ def test_a_fleet_moves_to_a_new_master_key_step_by_step(folder, tmp_path):
     assert [one["number"] for one in run_json("key", "list", *folder)["keys"]] == [2]
     assert run("stamp", "show", "7K4F2M9X", *folder).exit_code != 0  # unknown, and not sealed under another key
     assert "no master key 1" in failure("key", "retire", "1", *folder)
+
+
+def test_the_secrets_of_webhooks_move_along(folder, tmp_path):
+    path, now = tmp_path / "master.key", database.now()
+    with engine_of(folder).begin() as conn:
+        said = {
+            "least": Severity.WARNING,
+            "rules": None,
+            "lang": "en",
+            "by": "a",
+            "now": now,
+            "safe": read_keys(path).safe(),
+        }
+        route, secret = routes.add_route(conn, name="a", kind=routes.Kind.WEBHOOK, to="https://shop.example/", **said)
+    run("key", "new", *folder)
+    assert [one["sealed"] for one in run_json("key", "status", *folder)["keys"]] == [21, 0]
+    assert run_json("key", "reseal", *folder)["resealed"] == 21
+    assert [one["sealed"] for one in run_json("key", "status", *folder)["keys"]] == [0, 21]
+    alone = read_keys(path).without(1).safe()
+    with database.reading(engine_of(folder)) as conn:
+        assert routes.secrets_of(routes.find_route(conn, route.id), alone, now) == [secret]
 
 
 def test_nothing_is_made_under_a_key_that_a_running_process_has_not_read(folder, tmp_path):
