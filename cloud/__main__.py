@@ -395,6 +395,7 @@ def _pages(
         vendor=STATIC / "vendor",
         downlinks_per_day=settings.downlinks_per_day,
         key_master=opened.keys.number,
+        bench_url=settings.bench_url,
     )
 
 

@@ -102,8 +102,11 @@ def create_app(
     vendor: Path,
     downlinks_per_day: int = 4,
     key_master: int = 1,
+    bench_url: str | None = None,
 ) -> FastAPI:
-    """`downlinks_per_day` is told beside what a button used; `key_master` is the number of the newest master key."""
+    """`downlinks_per_day` is told beside what a button used; `key_master` is the number of the newest master key;
+    `bench_url` leads to the simulator's bench, where one is.
+    """
     app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
     app.state.engine = engine
     app.state.vault = vault
@@ -111,6 +114,7 @@ def create_app(
     app.state.bell = bell
     app.state.downlinks_per_day = downlinks_per_day
     app.state.key_master = key_master
+    app.state.bench_url = bench_url
     app.state.attempts = Attempts()
     for feature in (
         cloud.accounts,

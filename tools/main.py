@@ -9,6 +9,7 @@ from cloud import database
 from cloud.ingest.keys import KeyFileError
 from simulator.board.vm import BoardError
 from tools import accounts, board, broker, buttons, demo, frames, ingest, keys, rawlog, serve, stamps, tokens, uplinks
+from tools.bench import command as bench
 from tools.drill import command as drill
 from tools.flash import command as flash
 from tools.terminal import Failure
@@ -27,6 +28,7 @@ app.command("demo")(demo.command)
 app.command("migrate")(serve.migrate)
 app.command("flash")(flash.command)
 app.command("drill")(drill.command)
+app.command("bench")(bench.bench)
 app.add_typer(buttons.app, name="button")
 app.add_typer(board.app, name="board")
 app.add_typer(broker.app, name="broker")

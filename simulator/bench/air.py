@@ -1,7 +1,8 @@
 """The air above the bench: the radio model in a thread, between the boards' own broker and the cloud's.
 
 The boards radiate to a broker of the bench's own, where nothing but this model listens; what it hears goes to the
-cloud's as `sigfox/` (docs/decisions/0100-the-bench-has-an-air-of-its-own.md). So its impairments are the bench's alone, and they may be changed while it runs.
+cloud's as `sigfox/`. So its impairments are the bench's alone, and they may be changed while it runs
+(docs/decisions/0100-the-bench-has-an-air-of-its-own.md).
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """The boards on the bench: real firmware on real VMs, of which those that sleep are no processes.
 
 A board lives in a thread of a bounded pool from its wake to its sleep; one that finds none free waits, and loses
-nothing by it, because its key's movements count by its own clock (`vm.Key`). Time runs at the world's pace while a board is
-awake, as its sockets do, and at the bench's while it sleeps.
+nothing by it, because its key's movements count by its own clock (`vm.Key`). Time runs at the world's pace while a
+board is awake, as its sockets do, and at the bench's while it sleeps.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from simulator.bench.air import Air
 from simulator.bench.boards import Boards
@@ -20,12 +20,19 @@ class Bench:
     traffic: Traffic
     journal: Journal
     hub: Hub
+    _kept_before: list[int] = field(default_factory=lambda: [0])  # of the traffic's buttons, at its start
 
     def start_traffic(self, count: int, plan: Plan) -> None:
         """Raises ValueError for a number of buttons that is out of bounds."""
         if not 1 <= count <= MOST_BUTTONS:
             raise ValueError(f"1 to {MOST_BUTTONS} buttons")
-        self.traffic.start(self.cloud.add_traffic(FIRST_DEVICE, count), plan)
+        buttons = self.cloud.add_traffic(FIRST_DEVICE, count)
+        self._kept_before[0] = self.cloud.count_kept(FIRST_DEVICE, count)
+        self.traffic.start(buttons, plan)
+
+    def count_kept(self) -> int:
+        """How many of the traffic's messages the cloud has kept since its start."""
+        return self.cloud.count_kept(FIRST_DEVICE, len(self.traffic.buttons)) - self._kept_before[0]
 
 
 @contextmanager

@@ -74,6 +74,6 @@ def entries(flash: Mapping[str, list[Any]], memory: Memory | None) -> list[Entry
         Entry(
             "domino/fall",
             str(flash["fall"][1] if "fall" in flash else 0),
-            N_("1 while the radio runs for the first time since the battery came"),
+            N_("1 while the radio first runs on this battery"),
         ),
     ]

@@ -142,7 +142,7 @@ class Traffic:
     def _run(self) -> None:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, "domino-bench-traffic", protocol=mqtt.MQTTv311)
         client.max_inflight_messages_set(MOST_IN_FLIGHT)
-        client.on_connect = lambda client, *_: client.subscribe("air/+/down", 1)
+        client.on_connect = _subscribe
         client.on_message = self._on_answer
         sent: list[mqtt.MQTTMessageInfo] = []
         try:
@@ -191,3 +191,7 @@ class Traffic:
         if message.topic.split("/")[1] in self._names:
             with self._lock:
                 self.counts["answered"] += 1
+
+
+def _subscribe(client: mqtt.Client, *_: object) -> None:
+    client.subscribe("air/+/down", 1)

@@ -1,4 +1,4 @@
-"""The 12 bytes up and the 8 down as docs/wire-format.md has them, sealed and opened; the golden vectors hold this too."""
+"""The 12 bytes up and the 8 down of docs/wire-format.md, sealed and opened; the golden vectors hold this too."""
 
 from dataclasses import dataclass, field
 

@@ -263,7 +263,9 @@ class Board:
 
     @_clock_start.setter
     def _clock_start(self, start: float) -> None:
-        (self.folder / "clock.json").write_text(json.dumps(start))
+        new = self.folder / "clock.json.new"  # beside it, then over it: whoever looks at the clock finds one
+        new.write_text(json.dumps(start))
+        new.replace(self.folder / "clock.json")
 
     def prepare(self, reset_cause: int, wake_reason: int = 0, events: KeyEvents | Key = ()) -> None:
         """Lay out in its folder what a VM that starts now finds: why it starts, and the world around it."""

@@ -1,4 +1,4 @@
-"""The cloud's side of the bench, read from its database and written by its own stores: a `simulator.bench.cloud.Cloud`."""
+"""The cloud's side of the bench, by the cloud's own stores: a `simulator.bench.cloud.Cloud`."""
 
 import secrets
 from collections.abc import Sequence
