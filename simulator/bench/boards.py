@@ -109,6 +109,7 @@ class Button:
         self.last_wake: LastWake | None = None
         self.counter = identity.counter  # the newest that it told
         self.levels: dict[str, float | None] = {}  # dBm of its newest message, by station
+        self.heartbeats = 0  # `alive` and `boot`, on the air
         self.lives = 0
         self.asleep_at = 0.0  # monotonic
         self.sleeps_for_s: float | None = None
@@ -571,6 +572,7 @@ class Boards:
             }
             counter = whole_counter(int.from_bytes(fate.payload[1:3], "big"), button.counter)
         said = wire.open_uplink(button.identity, counter, fate.payload)
+        button.heartbeats += bool(said and said.kind in ("alive", "boot"))
         heard, copies = sayings.heard_share(fate)
         lost = not fate.delays_s
         self._journal.note(

@@ -301,6 +301,7 @@ class Board:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            process_group=0,  # Ctrl-C in our terminal is not somebody on the board's cable
         )
         console, lines = "", []
         try:

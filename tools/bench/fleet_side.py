@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -29,6 +30,15 @@ PLACES = (
     "13 Marseille", "31 Toulouse", "76 Rouen", "38 Voiron", "25 Besançon", "06 Nice", "34 Sète", "87 Limoges",
     "80 Amiens", "54 Nancy", "21 Dijon", "37 Tours", "64 Pau", "2A Ajaccio", "14 Caen", "45 Orléans",
 )  # fmt: skip
+
+
+class Logged(NamedTuple):
+    """One line of the log."""
+
+    device: int
+    data: bytes | None
+    result: str
+    order: int | None
 
 
 class FleetSide:
@@ -70,6 +80,18 @@ class FleetSide:
         of_these = frames.uplinks.c.button_id.between(first, first + count - 1)
         with database.reading(self.engine) as conn:
             return conn.execute(sa.select(sa.func.count()).where(of_these)).scalar_one()
+
+    def last_frame(self) -> int:
+        with database.reading(self.engine) as conn:
+            return frames.last_id(conn)
+
+    def log_since(self, id: int, devices: Sequence[range]) -> list[Logged]:
+        """What the log has taken of these buttons since frame `id`, oldest first."""
+        log = frames.frames.c
+        of_these = sa.or_(*(log.device.between(one.start, one.stop - 1) for one in devices))
+        query = sa.select(log.device, log.data, log.result, log.pickup_id).where(log.id > id, of_these)
+        with database.reading(self.engine) as conn:
+            return [Logged(*row) for row in conn.execute(query.order_by(log.id))]
 
     def _add(self, first: int, count: int) -> list[Button]:
         """Those that are there stay as they are; a `Failure` for one that hangs in a letterbox."""
