@@ -176,8 +176,8 @@ def judge(
     )
     return Summary(
         order.buttons, order.real, order.seed, round(seconds, 1), round(simulated_s / 3600, 2),
-        counts.pressed, counts.heartbeats, counts.waiting, radiated, len(heard), radiated - len(heard), tally.twice, kept, orders,
-        dict(refused), lost, doubled, passed, ended_early, verdict,
+        counts.pressed, counts.heartbeats, counts.waiting, radiated, len(heard), radiated - len(heard),
+        tally.twice, kept, orders, dict(refused), lost, doubled, passed, ended_early, verdict,
     )  # fmt: skip
 
 
