@@ -68,7 +68,7 @@ def messages(buttons: Sequence[Identity], plan: Plan) -> Iterator[Message]:
 
     def next_press(at: int, since_s: float) -> None:
         if plan.presses_a_day:
-            wait_s = dice[at].expovariate(plan.presses_a_day / DAY_S)
+            wait_s = dice[at].expovariate(1) * DAY_S / plan.presses_a_day
             heapq.heappush(due, (since_s + wait_s, at, "press"))
 
     for at in range(len(buttons)):

@@ -60,7 +60,7 @@ def bench(
                 print_json({"url": door.address, "console": stand.running.http_url, "data_dir": str(stand.data_dir)})
             else:
                 page.show(stand, door)
-            page.serve(desk, door, listener)
+            page.server(desk, door).run(sockets=[listener])
 
 
 def simulate(

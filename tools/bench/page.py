@@ -23,13 +23,13 @@ END_S = 2  # for answers under way; streams end at once
 VERSION = "import sys; print('.'.join(map(str, sys.implementation.version[:3])))"
 
 
-def serve(desk: Bench, door: Door, listener: socket.socket) -> None:
-    """The page on `listener`, until SIGINT or SIGTERM."""
+def server(desk: Bench, door: Door) -> uvicorn.Server:
+    """The page; its `run` takes the sockets, and ends by SIGINT or SIGTERM where it runs in the main thread."""
     app = create_app(desk, door, files(), about=about())
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=END_S)
-    server = _Server(config)
-    server.on_exit = desk.hub.close
-    server.run(sockets=[listener])
+    made = _Server(config)
+    made.on_exit = desk.hub.close
+    return made
 
 
 class _Server(uvicorn.Server):

@@ -114,7 +114,9 @@ def presses_of(names: Sequence[str], order: Order) -> list[tuple[float, str, int
     due: list[tuple[float, str, int, int | None]] = []
     for name in names:
         dice, at_s = random.Random(f"{order.seed}/{name}"), 0.0  # noqa: S311  repeatable, no secret
-        while order.presses_a_day and (at_s := at_s + dice.expovariate(order.presses_a_day / DAY_S)) < order.until_s:
+        while (
+            order.presses_a_day and (at_s := at_s + dice.expovariate(1) * DAY_S / order.presses_a_day) < order.until_s
+        ):
             clicks, hold_ms = dice.choices([one for one, _ in GESTURES], [weight for _, weight in GESTURES])[0]
             due.append((at_s, name, clicks, hold_ms))
     return sorted(due, key=lambda press: press[:2])

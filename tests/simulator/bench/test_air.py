@@ -90,7 +90,7 @@ def test_a_station_that_is_down_hears_nothing_and_its_copies_are_not_counted() -
 def test_impairments_that_are_none_are_refused_and_change_nothing() -> None:
     above = air()
     for wrong in ({"loss": 1.1}, {"duplicates": -0.1}, {"out_of_order": 2}, {"max_delay_s": math.inf}):
-        with pytest.raises(ValueError, match="probability|seconds"):
+        with pytest.raises(ValueError, match=r"probability|seconds"):
             above.impair(**wrong)
     assert above.impairments == Impairments()
 
