@@ -549,6 +549,7 @@ class Boards:
     def _light(self, button: Button, *, is_lit: bool) -> None:
         if button.is_lit != is_lit:
             button.is_lit = is_lit
+            self._changed.notify_all()
             self._hub.tell("lamp", button.name, str(int(is_lit)))
 
     def _tell(self, button: Button) -> None:

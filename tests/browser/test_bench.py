@@ -1,4 +1,4 @@
-"""The bench in a browser: a finger, keys, light, bytes and power, on real boards; nothing from outside, nothing amiss."""
+"""The bench in a browser: a finger, keys, light, bytes and power, on real boards; nothing from outside."""
 
 import threading
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from simulator.bench.desk import Bench, bench
 from simulator.bench.door import Door
 from simulator.radio.model import Impairments
 from tests.browser.desk import PICTURES, faults
+from tests.simulator.bench.conftest import rested
 from tools.bench import page as bench_page
 from tools.bench.stand import Stand, standing
 
-SOON_MS = 60_000  # a wake takes seconds, on a busy machine many
-DAYS_S = 2 * 86_400
+SOON_MS = 30_000  # a wake takes seconds, on a busy machine many
 BOARD = "00B0BE01"
 
 
@@ -70,9 +70,7 @@ def visit(chromium: Browser, stand: Stand) -> Iterator[Visit]:
         server = bench_page.server(desk, door)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        board = desk.boards.add()
-        assert desk.boards.wait_until(lambda: not board.is_awake, SOON_MS / 1000)
-        board.board.let_pass(DAYS_S)
+        rested(desk)
         visit = Visit(chromium, desk, door)
         yield visit
         for context in visit.pages:
@@ -116,8 +114,9 @@ def test_a_hold_of_the_pointer_takes_the_request_back(visit: Visit) -> None:
     drawn = page.locator("#press")
     drawn.hover()
     page.mouse.down()
-    expect(drawn).to_have_class("press down lit", timeout=SOON_MS)
-    expect(drawn).to_have_class("press down", timeout=SOON_MS)  # understood: let go
+    board = visit.desk.boards.find(BOARD)
+    assert visit.desk.boards.wait_until(lambda: board.is_lit, SOON_MS / 1000)
+    assert visit.desk.boards.wait_until(lambda: not board.is_lit, SOON_MS / 1000)  # understood: let go
     page.mouse.up()
     says(page, "Two long flashes: the request is taken back")
 
@@ -217,13 +216,3 @@ def test_it_has_no_serious_fault_of_access(visit: Visit, theme: str, width: int,
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=PICTURES / f"bench-{theme}-{width}-{lang}.png", full_page=True)
-
-
-def test_a_first_load_is_light(visit: Visit) -> None:
-    sizes: list[int] = []
-    context = visit.browser.new_context()
-    visit.pages.append(context)
-    context.on("response", lambda response: response.status == 200 and sizes.append(len(response.body())))
-    page = context.new_page()
-    page.goto(visit.door.address, wait_until="domcontentloaded")
-    assert 50_000 < sum(sizes) < 300_000

@@ -56,7 +56,7 @@ for (const button of document.querySelectorAll("[data-clicks]")) {
 
 function isForKeys(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
-  if (event.target === drawn) return true;
+  if (event.target === drawn || event.target.matches("input[type=range]")) return true; // a slider knows no such keys
   return !event.target.closest("input, select, textarea, button, a, summary");
 }
 

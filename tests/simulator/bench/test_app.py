@@ -1,6 +1,7 @@
 """The bench's page and its door: who may touch it, and that a touch reaches the firmware."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -201,3 +202,11 @@ def test_the_page_starts_and_stops_a_fleet_as_traffic(owner, desk) -> None:
     assert not desk.traffic.is_running
     wait_for(lambda: desk.count_kept() == desk.traffic.counts["heard"])
     assert "Kept by the cloud" in owner.get("/part/traffic").text
+
+
+def test_a_first_load_is_light(owner) -> None:
+    shown = owner.get("/").text
+    files = re.findall(r'(?:href|src)="(/static/[^"]+)"', shown)
+    sizes = [len(owner.get(file).content) for file in files]
+    assert len(files) == 5
+    assert 50_000 < len(shown) + sum(sizes) < 300_000

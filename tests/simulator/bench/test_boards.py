@@ -140,7 +140,6 @@ def test_a_dozen_boards_live_in_six_processes_and_asleep_in_none(stand: Stand) -
         wait(desk, all_asleep)
         counters = {}
         for one in desk.boards.all:
-            one.board.let_pass(2 * 86_400)
             desk.boards.press(one.name)
         wait(desk, all_asleep)
         for one in desk.boards.all:
