@@ -6,7 +6,7 @@ from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from simulator.bench.desk import Bench, bench
 from simulator.bench.door import Door
@@ -43,7 +43,7 @@ class Visit:
             permissions=["clipboard-read", "clipboard-write"],
         )
         self.pages.append(context)
-        context.on("console", lambda message: message.type in ("error", "warning") and self._note(message.text))
+        context.on("console", self._hear)
         context.on("weberror", lambda error: self._note(str(error.error)))
         context.on("request", self._watch)
         page = context.new_page()
@@ -54,10 +54,14 @@ class Visit:
         expect(page.locator("#board .chip")).to_have_class("chip ok", timeout=SOON_MS)
         return page
 
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):  # a violation of the policy is one, too
+            self._note(message.text)
+
     def _note(self, what: str) -> None:
         self.complaints.append(what)
 
-    def _watch(self, request) -> None:
+    def _watch(self, request: Request) -> None:
         if urlsplit(request.url).netloc != urlsplit(self.door.origin).netloc:
             self.complaints.append(f"asked elsewhere: {request.url}")
 

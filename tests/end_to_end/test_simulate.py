@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from tests.end_to_end.service import DOMINO, ROOT, domino_json, engine_of, serving
 
@@ -61,7 +62,7 @@ def _wait_for_presses(folder: Path) -> None:
                 with sa.create_engine(f"sqlite:///{file}").connect() as conn:
                     if conn.execute(sa.text("SELECT count(*) FROM uplinks")).scalar_one() > 5:
                         return
-            except sa.exc.OperationalError:
+            except OperationalError:
                 continue  # its tables are being made
         time.sleep(0.1)
     raise TimeoutError("no press was taken in")
