@@ -93,8 +93,13 @@ def create_app(bench: Bench, door: Door, files: Files, *, about: Mapping[str, st
         return _done(bench.boards.add().name)
 
     @app.post("/boards/{name}/key")
-    def move_key(name: str, to: Annotated[str, Form(pattern="^(down|up)$")]) -> Response:
-        bench.boards.move_key(name, is_down=to == "down")
+    def move_key(
+        name: str,
+        to: Annotated[str, Form(pattern="^(down|up)$")],
+        at: Annotated[int | None, Form(ge=0, le=2**53)] = None,
+    ) -> Response:
+        """`at`: in ms of the browser's own clock, so that a gesture keeps its times."""
+        bench.boards.move_key(name, is_down=to == "down", at_ms=at)
         return _done()
 
     @app.post("/boards/{name}/press")

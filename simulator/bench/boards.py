@@ -32,6 +32,7 @@ BATTERY_MAH = 3000  # 2 × AA lithium, as simulator/board/life.py has it
 LED_PIN = 2
 KEY_PIN = 4
 HOLD_MS = 2500  # longer than the firmware's 1.5 s, with time to see the light go out
+GESTURE_MS = 12_000  # movements further apart than this belong to no common gesture
 POLL_S, PATIENCE_S = 0.15, 30.0  # how often, and for how long after its last delivery, the cloud is asked for a message
 FIRST_DEVICE = 0x00B0BE01
 MOST_BOARDS = 99
@@ -105,6 +106,7 @@ class Button:
         self.is_lit = False
         self.key: vm.Key | None = None  # of this life
         self.key_is_down = False
+        self.finger: tuple[int, int] | None = None  # its newest movement: on its own clock, and on this life's
         self.gesture: Said | None = None
         self.last_wake: LastWake | None = None
         self.counter = identity.counter  # the newest that it told
@@ -234,8 +236,8 @@ class Boards:
         self._hub.tell("boards")
         return button
 
-    def move_key(self, name: str, *, is_down: bool) -> None:
-        """A finger on the drawn button, as it moves."""
+    def move_key(self, name: str, *, is_down: bool, at_ms: int | None = None) -> None:
+        """A finger on the drawn button, as it moves; `at_ms` on a clock of its own, which tells how far apart."""
         with self._lock:
             button = self.find(name)
             self._check_power(button)
@@ -245,8 +247,20 @@ class Boards:
             if button.state is State.ASLEEP:
                 if is_down and button.wakes_by_key:
                     self._start(button, vm.DEEPSLEEP_RESET, vm.KEY_WAKE)
+                    button.finger = None if at_ms is None else (at_ms, 0)
             elif button.key:
-                button.key.move(is_down)
+                button.key.move(is_down, self._moved_ms(button, button.key, at_ms))
+
+    @staticmethod
+    def _moved_ms(button: Button, key: vm.Key, at_ms: int | None) -> int | None:
+        """In ms of this life: as far from the movement before as the finger's clock says, and never in the future."""
+        now_ms = key.now_ms
+        if at_ms is None or button.finger is None or not 0 <= at_ms - button.finger[0] <= GESTURE_MS:
+            moved_ms = now_ms
+        else:
+            moved_ms = min(now_ms, button.finger[1] + at_ms - button.finger[0])
+        button.finger = None if at_ms is None else (at_ms, moved_ms)
+        return moved_ms
 
     def press(self, name: str, clicks: int = 1, hold_ms: int | None = None) -> None:
         """A finger that clicks, waits for the light and clicks on, and holds the last click for `hold_ms`."""
@@ -341,7 +355,7 @@ class Boards:
         button.state, button.doomed, button.error = State.QUEUED, None, ""
         button.steps, button.listens_at, button.listened_s = {}, 0.0, 0.0
         button.woken_at = time.monotonic()
-        button.gesture = None
+        button.gesture, button.finger = None, None
         button.key = vm.Key(button.board.folder, is_down=button.key_is_down and not movements)
         for at_ms, is_down in movements:
             button.key.move(is_down, at_ms)
@@ -509,6 +523,7 @@ class Boards:
                     if line.value != "none":
                         self._note_answer(button, bytes.fromhex(line.value))
                 case "light":
+                    button.state = State.AWAKE
                     name, argument = line.value.split()[0], int(button.steps.get("answer", "").partition(" ")[2] or 0)
                     button.says, button.tone = sayings.light(name, argument), sayings.LIGHT_TONES.get(name, "bad")
                     self._hub.tell("said", button.name, button.says)

@@ -32,7 +32,8 @@ function move(down) {
   if (!board || down === isDown) return;
   isDown = down;
   drawn.classList.toggle("down", down);
-  moves = moves.then(() => send(`/boards/${board}/key`, { to: down ? "down" : "up" }));
+  const at = Math.round(performance.now()); // when the finger moved, however late it is told
+  moves = moves.then(() => send(`/boards/${board}/key`, { to: down ? "down" : "up", at }));
 }
 
 function press(clicks, hold) {

@@ -39,7 +39,7 @@ def test_a_finger_s_click_goes_up_and_comes_back_as_a_light(desk: Bench, button:
 
 def test_two_clicks_are_two_parcels_and_a_hold_takes_them_back(desk: Bench, button: Button) -> None:
     click(desk, button)
-    wait(desk, lambda: button.is_lit)  # see the light, and click on
+    time.sleep(0.2)
     click(desk, button)
     asleep_again(desk, button)
     assert str(rows(desk, button, button.counter)[Way.UP].title) == "pickup, 2 parcels"
@@ -160,3 +160,15 @@ def _machines() -> list[int]:
         except OSError:
             continue  # it has just ended
     return found
+
+
+def test_a_finger_s_own_clock_tells_how_far_apart_its_movements_were(desk: Bench, button: Button) -> None:
+    began = 5_000_000
+    for is_down, ms in ((True, 0), (False, 130), (True, 330), (False, 460)):  # told at once, as by a page that lagged
+        desk.boards.move_key(button.name, is_down=is_down, at_ms=began + ms)
+        wait_for(lambda: button.key is not None)
+    assert button.key is not None
+    told = [ms for ms, _ in button.key.movements]
+    assert told == sorted(told)
+    assert all(ms <= due for ms, due in zip(told, (0, 130, 330, 460), strict=True))  # never in the future
+    asleep_again(desk, button)
