@@ -451,6 +451,7 @@ def _pages(
         alerts=Means(opened.keys.safe(), settings.alert_rules, settings.smtp_url is not None),
         notes=notes,
         trail=lambda: trail.seen,
+        bench_url=settings.bench_url,
     )
 
 

@@ -50,6 +50,7 @@ def render(
     switch = {other: "?".join((url.path, url.include_query_params(lang=other).query)) for other in LANGUAGES}
     known = {"status": status, "path": request.url.path, "session": getattr(request.state, "session", None)}
     known["moment"] = getattr(request.state, "moment", None)  # of a page that can be replayed (cloud.console.replay)
+    known["bench_url"] = getattr(request.app.state, "bench_url", None)
     page = fragment(template, lang=lang, switch=switch, **known, **context)
     answer = HTMLResponse(page, status)
     if request.query_params.get("lang") in LANGUAGES:

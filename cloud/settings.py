@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1)
     http_port: Port = 8710
     public_url: str | None = Field(None, pattern="^https?://[^/?#]+(/[^?#]*)?$")  # where customers reach the pages
+    # Where `domino bench` shows its page beside this service: then the console has a way to it.
+    bench_url: str | None = Field(None, pattern=r"^http://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?/?$")
     mqtt_port: Port = 1883
     database_url: SecretStr | None = None  # may carry a password; default: SQLite in the data folder
     broker_url: SecretStr | None = None  # may carry a password; default: a nats-server started here

@@ -133,11 +133,13 @@ def create_app(
     alerts: cloud.alerts.pages.Means = cloud.alerts.pages.WITHOUT_SAFE,
     notes: Notes | None = None,
     trail: Callable[[], Seen | None] = lambda: None,
+    bench_url: str | None = None,
 ) -> FastAPI:
     """`downlinks_per_day` is told beside what a button used; `key_master` is the number of the newest master key.
 
     `keys` open what somebody pastes into the frame bench; without them it stays sealed.
     `notes` somebody else writes; `trail` tells how far the audit trail is known to hold.
+    `bench_url` leads to the simulator's bench, where one is.
     """
     app = FastAPI(title="Domino", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
     app.state.engine = engine
@@ -150,6 +152,7 @@ def create_app(
     app.state.keys = keys
     app.state.health = health
     app.state.alerts = alerts
+    app.state.bench_url = bench_url
     app.state.attempts = Attempts()
     app.state.notes = notes or Notes(engine)
     app.state.trail = trail

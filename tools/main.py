@@ -24,6 +24,7 @@ from tools import (
     tokens,
     uplinks,
 )
+from tools.bench import command as bench
 from tools.drill import command as drill
 from tools.flash import command as flash
 from tools.terminal import Failure
@@ -42,6 +43,8 @@ app.command("demo")(demo.command)
 app.command("migrate")(serve.migrate)
 app.command("flash")(flash.command)
 app.command("drill")(drill.command)
+app.command("bench")(bench.bench)
+app.command("simulate")(bench.simulate)
 app.add_typer(buttons.app, name="button")
 app.add_typer(board.app, name="board")
 app.add_typer(broker.app, name="broker")

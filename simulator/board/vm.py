@@ -20,7 +20,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 STAND_INS = Path(__file__).parent / "stand_ins"
@@ -28,6 +28,7 @@ COMPILED = FIRMWARE.parent / "build" / "vm"  # both as bytecode, which is how a 
 HEAP = "64K"  # what MicroPython starts with on an ESP32
 TIME_OUT_S = 180  # the firmware's own bounds add up to less: 20 s of clicks, 10 s of Wi-Fi or 110 s of modem, flashes
 WATCH_S = 0.1  # how often the watchdog is looked at
+FOLLOW_S = 0.02  # how often the trace is, where somebody watches the light: its flickers take 40 ms
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 KEY_WAKE, TIMER_WAKE = 2, 4
@@ -46,6 +47,7 @@ class BoardError(Exception):
 class Exit(StrEnum):
     SLEEP = "sleep"
     WATCHDOG = "watchdog"
+    RESET = "reset"
     POWER_CUT = "power cut"
 
 
@@ -101,6 +103,28 @@ class Surroundings:
     speed: int = 1  # of the board's clock; sockets keep to this machine's
 
 
+class Key:
+    """A board's key while it lives, moved from any thread at any time; times are ms since that life's reset."""
+
+    def __init__(self, folder: Path, *, is_down: bool) -> None:
+        self._path = folder / "key"
+        self._started_at = time.monotonic()
+        self.movements: list[tuple[int, bool]] = []
+        self._path.write_bytes(b"")
+        self.move(is_down, 0)
+
+    def move(self, is_down: bool, ms: int | None = None) -> None:
+        """Now, or at `ms`, which may still be to come."""
+        at_ms = round((time.monotonic() - self._started_at) * 1000) if ms is None else ms
+        self.movements.append((at_ms, is_down))
+        with self._path.open("ab") as file:
+            file.write(struct.pack(">IB", at_ms, is_down))
+
+    @property
+    def now_ms(self) -> int:
+        return round((time.monotonic() - self._started_at) * 1000)
+
+
 class Board:
     """One button, kept in `folder`."""
 
@@ -111,6 +135,7 @@ class Board:
         self.surroundings = surroundings or Surroundings()
         self._time_out_s = time_out_s
         self._vm: subprocess.Popen[bytes] | None = None
+        self._killed_by: Exit | None = None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # its flash holds the key
 
     def provision(
@@ -156,6 +181,14 @@ class Board:
             return False
 
     @property
+    def rtc(self) -> bytes:
+        """Its RTC memory; empty when the power has taken it."""
+        try:
+            return bytes.fromhex(json.loads((self.folder / "rtc.json").read_text()))
+        except FileNotFoundError:
+            return b""
+
+    @property
     def device_id(self) -> int:
         return self.flash["id"][1] & 0xFFFFFFFF
 
@@ -163,10 +196,9 @@ class Board:
     def counter(self) -> int:
         """The last message counter used; without RTC memory, the end of the block that it was in."""
         reserved = self.flash["ctr"][1] & 0xFFFFFFFF
-        rtc = self.folder / "rtc.json"
-        if rtc.exists():
+        if rtc := self.rtc:
             # As firmware/lib/domino/memory.py lays it out.
-            _, ceiling, count = struct.unpack_from(">BII", bytes.fromhex(json.loads(rtc.read_text())).ljust(9, b"\0"))
+            _, ceiling, count = struct.unpack_from(">BII", rtc.ljust(9, b"\0"))
             return count if ceiling == reserved else reserved
         return reserved
 
@@ -176,14 +208,18 @@ class Board:
 
     def wake(
         self,
-        events: KeyEvents = (),
+        events: KeyEvents | Key = (),
         *,
         reset_cause: int = DEEPSLEEP_RESET,
         wake_reason: int | None = None,
         on_line: Callable[[Line], object] = lambda line: None,
+        on_trace: Callable[[dict[str, Any]], object] | None = None,
     ) -> Wake:
-        """Wake it by these movements of the key, by its timer when there are none, or by a reset of another cause."""
-        with closing(self._live(events, reset_cause, wake_reason)) as life:
+        """Wake it by these movements of the key, by its timer when there are none, or by a reset of another cause.
+
+        With a `Key` somebody moves it meanwhile. `on_trace` is given each event of the trace as it happens.
+        """
+        with closing(self._live(events, reset_cause, wake_reason, on_trace)) as life:
             while True:
                 try:
                     line = next(life)
@@ -201,8 +237,21 @@ class Board:
 
     def cut_power(self) -> None:
         """Pull the battery out of the running board; from any thread."""
-        if self._vm:
-            self._vm.kill()
+        self._kill(Exit.POWER_CUT)
+
+    def reset(self) -> None:
+        """Pull the running board's EN pin; from any thread. RTC memory outlives it."""
+        self._kill(Exit.RESET)
+
+    def _kill(self, by: Exit) -> None:
+        if vm := self._vm:
+            self._killed_by = by
+            vm.kill()
+
+    @property
+    def clock_s(self) -> int:
+        """What the board's clock says, in seconds since the battery came."""
+        return int(time.time() - self._clock_start)
 
     @property
     def _clock_start(self) -> float:
@@ -214,9 +263,11 @@ class Board:
 
     @_clock_start.setter
     def _clock_start(self, start: float) -> None:
-        (self.folder / "clock.json").write_text(json.dumps(start))
+        new = self.folder / "clock.json.new"  # beside it, then over it: whoever looks at the clock finds one
+        new.write_text(json.dumps(start))
+        new.replace(self.folder / "clock.json")
 
-    def prepare(self, reset_cause: int, wake_reason: int = 0, events: KeyEvents = ()) -> None:
+    def prepare(self, reset_cause: int, wake_reason: int = 0, events: KeyEvents | Key = ()) -> None:
         """Lay out in its folder what a VM that starts now finds: why it starts, and the world around it."""
         if reset_cause == PWRON_RESET:
             self.empty_rtc()
@@ -224,12 +275,18 @@ class Board:
         conditions = asdict(self.surroundings) | {
             "reset_cause": reset_cause,
             "wake_reason": wake_reason,
-            "key": [[ms, int(is_down)] for ms, is_down in events],
-            "clock_s": int(time.time() - self._clock_start),
+            "key": "live" if isinstance(events, Key) else [[ms, int(is_down)] for ms, is_down in events],
+            "clock_s": self.clock_s,
         }
         (self.folder / "surroundings.json").write_text(json.dumps(conditions))
 
-    def _live(self, events: KeyEvents, reset_cause: int, wake_reason: int | None = None) -> Generator[Line, None, Wake]:
+    def _live(
+        self,
+        events: KeyEvents | Key,
+        reset_cause: int,
+        wake_reason: int | None = None,
+        on_trace: Callable[[dict[str, Any]], object] | None = None,
+    ) -> Generator[Line, None, Wake]:
         if self._vm:
             raise BoardError("The board is awake already")
         trace_file = self.folder / "trace.jsonl"
@@ -237,16 +294,18 @@ class Board:
         if wake_reason is None:
             wake_reason = 0 if reset_cause != DEEPSLEEP_RESET else KEY_WAKE if events else TIMER_WAKE
         self.prepare(reset_cause, wake_reason, events)
+        self._killed_by = None
         self._vm = subprocess.Popen(
             command(FIRMWARE / "main.py", heap=self.surroundings.heap),
             env=_environment() | {"DOMINO_BOARD": str(self.folder.absolute())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            process_group=0,  # Ctrl-C in our terminal is not somebody on the board's cable
         )
         console, lines = "", []
         try:
-            for text in self._lines(self._vm):
+            for text in self._lines(self._vm, on_trace):
                 console += text + "\n"
                 if line := parse_line(text):
                     lines.append(line)
@@ -262,18 +321,23 @@ class Board:
         if trace and "ms" in trace[-1]:  # what its clock ran faster than ours
             self.let_pass(trace[-1]["ms"] / 1000 * (1 - 1 / self.surroundings.speed))
         last = trace[-1]["kind"] if trace else ""
-        ended = Exit(last) if last in (Exit.SLEEP, Exit.WATCHDOG) else Exit.POWER_CUT
+        ended = Exit(last) if last in (Exit.SLEEP, Exit.WATCHDOG) else self._killed_by or Exit.POWER_CUT
         if ended is Exit.POWER_CUT:
             self.empty_rtc()
         return Wake(tuple(lines), trace, ended, console)
 
-    def _lines(self, vm: subprocess.Popen[bytes]) -> Generator[str]:
+    def _lines(
+        self, vm: subprocess.Popen[bytes], on_trace: Callable[[dict[str, Any]], object] | None
+    ) -> Generator[str]:
         """The VM's console, line by line as they come, until it ends; BoardError when it does not."""
         assert vm.stdout
         ends_at, waiting = time.monotonic() + self._time_out_s, b""
-        with vm.stdout as console:
+        with vm.stdout as console, (self.folder / "trace.jsonl").open("rb") as trace:
             while time.monotonic() < ends_at:
-                if not select.select([console], [], [], min(WATCH_S, self._time_out_s))[0]:
+                has_said = select.select([console], [], [], min(FOLLOW_S if on_trace else WATCH_S, self._time_out_s))[0]
+                if on_trace:
+                    _tell_new(trace, on_trace)
+                if not has_said:
                     self._watch(vm)
                     continue
                 chunk = os.read(console.fileno(), 4096)
@@ -295,6 +359,17 @@ class Board:
         """As the battery's going does; the clock goes with it."""
         (self.folder / "rtc.json").unlink(missing_ok=True)
         (self.folder / "clock.json").unlink(missing_ok=True)
+
+
+def _tell_new(trace: IO[bytes], on_trace: Callable[[dict[str, Any]], object]) -> None:
+    """What was added; a line that is being written waits for its end."""
+    start = trace.tell()
+    for text in trace:
+        if not text.endswith(b"\n"):
+            break
+        start += len(text)
+        on_trace(json.loads(text))
+    trace.seek(start)
 
 
 def finger(clicks: int, hold_ms: int | None, light_ms: int) -> KeyEvents:

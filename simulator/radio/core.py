@@ -8,7 +8,7 @@ import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -39,6 +39,16 @@ class Delivery:
     body: bytes  # JSON of a Sigfox callback
 
 
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one radiated message on the air, for whoever looks on."""
+
+    device: str
+    payload: bytes
+    received: tuple[model.Reception, ...]  # by the stations in reach, also where they got nothing
+    delays_s: tuple[float, ...]  # of its deliveries; none: heard by no station
+
+
 class Core:
     """It keeps nothing: after a restart sequence numbers begin again and nobody listens, as if all had been silent."""
 
@@ -51,16 +61,26 @@ class Core:
         impairments: model.Impairments,
         listen_s: float,
         keys: Mapping[str, bytes] = MappingProxyType({}),
+        on_fate: Callable[[Fate], object] = lambda fate: None,
     ) -> None:
         self._seed = seed
         self.stations = model.place_stations(stations, random.Random(f"{seed}"))  # noqa: S311  a repeatable air, no secret
         self._up = model.without(self.stations, down)
-        self._impairments = impairments
+        self.impairments = impairments  # may be changed at any time, by any thread
+        self._on_fate = on_fate
         self._listen_s = listen_s
         self._keys = keys  # network keys, of the devices that radiate frames
         self._devices: dict[str, Device] = {}
         self.counters: Counter[str] = Counter()
         log.info("stations %s; in service %d", " ".join(s.id for s in self.stations), len(self._up))
+
+    def take_down(self, down: Collection[str]) -> None:
+        """From now on these stations hear nothing, and all others do."""
+        self._up = model.without(self.stations, down)
+
+    def stations_in_reach(self, device_id: str) -> tuple[model.Station, ...]:
+        """Those that are up; may be asked for from any thread."""
+        return model.in_reach(self._place(device_id), self._up)
 
     def uplink(self, device_id: str, payload: bytes, *, monotonic_s: float, unix_s: float) -> list[Delivery]:
         """What of one radiated message is delivered, and when; nothing if no station heard it."""
@@ -71,11 +91,14 @@ class Core:
 
         # Seeded by the message, not by the order of arrival: other buttons change nothing about this one's luck.
         rng = self._draw(device_id, sequence_number)
-        heard = self._hear(device_id, device, sequence_number, model.REPLICAS, rng)
+        received, heard = self._hear(device_id, device, sequence_number, model.REPLICAS, rng)
         if heard is None:
+            self._on_fate(Fate(device_id, payload, received, ()))
             return []
         device.asked_by, device.listens_until_s = None, monotonic_s + self._listen_s
-        return self._deliver(model.callback(device_id, payload, sequence_number, int(unix_s), heard), rng)
+        deliveries = self._deliver(model.callback(device_id, payload, sequence_number, int(unix_s), heard), rng)
+        self._on_fate(Fate(device_id, payload, received, tuple(one.delay_s for one in deliveries)))
+        return deliveries
 
     def frames(
         self, device_id: str, radiated: bytes, *, came_before: bool, monotonic_s: float, unix_s: float
@@ -85,12 +108,14 @@ class Core:
         `came_before`: the broker may have handed it over already, so its sequence number is no reason to refuse it.
         """
         model.check_device(device_id)
-        received, replicas = self._read(device_id, radiated)
-        sent = received.uplink
+        read, replicas = self._read(device_id, radiated)
+        sent = read.uplink
+        payload = bytes([sent.payload]) if isinstance(sent.payload, bool) else sent.payload
         device = self._device(device_id)
         rng = self._draw(device_id, "framed", sent.seq)
-        heard = self._hear(device_id, device, sent.seq, replicas, rng)
+        received, heard = self._hear(device_id, device, sent.seq, replicas, rng)
         if heard is None:
+            self._on_fate(Fate(device_id, payload, received, ()))
             return []
         if not came_before:
             if device.framed is not None:
@@ -98,9 +123,10 @@ class Core:
             device.framed, device.framed_at_s = sent.seq, unix_s
         device.asked_by = sent.seq
         device.listens_until_s = monotonic_s + self._listen_s if sent.asks_downlink else 0.0
-        payload = bytes([sent.payload]) if isinstance(sent.payload, bool) else sent.payload
         body = model.callback(device_id, payload, sent.seq, int(unix_s), heard, listens=sent.asks_downlink)
-        return self._deliver(body, rng)
+        deliveries = self._deliver(body, rng)
+        self._on_fate(Fate(device_id, payload, received, tuple(one.delay_s for one in deliveries)))
+        return deliveries
 
     def downlink(self, device_id: str, body: bytes, *, monotonic_s: float) -> bytes | None:
         """The bytes to radiate, or None when the device does not listen any more."""
@@ -126,9 +152,11 @@ class Core:
     def _device(self, device_id: str) -> Device:
         device = self._devices.get(device_id)
         if device is None:
-            place = self._draw(device_id)
-            device = self._devices[device_id] = Device(model.place_button(self.stations, place))
+            device = self._devices[device_id] = Device(self._place(device_id))
         return device
+
+    def _place(self, device_id: str) -> model.Position:
+        return model.place_button(self.stations, self._draw(device_id))
 
     def _read(self, device_id: str, radiated: bytes) -> tuple[Received, int]:
         """The message of `device_id` in its replicas, and how many of them could be read: one is enough."""
@@ -158,21 +186,22 @@ class Core:
 
     def _hear(
         self, device_id: str, device: Device, sequence_number: int, replicas: int, rng: random.Random
-    ) -> model.Heard | None:
-        heard = model.radiate(device.position, self._up, self._impairments.loss, rng, replicas)
+    ) -> tuple[tuple[model.Reception, ...], model.Heard | None]:
+        received = model.receptions(device.position, self._up, self.impairments.loss, rng, replicas)
+        heard = model.put_together(received)
         if heard is None:
             self.counters["unheard"] += 1
             log.debug("%s #%d heard by no station", device_id, sequence_number)
-            return None
+            return received, None
         self.counters["heard"] += 1
         if log.isEnabledFor(logging.DEBUG):
             copies = ", ".join(f"{copy.station} {copy.rssi} dBm x{copy.replicas}" for copy in heard.copies)
             log.debug("%s #%d heard by %s: %s", device_id, sequence_number, copies, heard.lqi)
-        return heard
+        return received, heard
 
     def _deliver(self, callback: dict[str, object], rng: random.Random) -> list[Delivery]:
         body = json.dumps(callback).encode()
-        return [Delivery(delay_s, body) for delay_s in model.delays_s(self._impairments, rng)]
+        return [Delivery(delay_s, body) for delay_s in model.delays_s(self.impairments, rng)]
 
     def _draw(self, *what: object) -> random.Random:
         return random.Random("/".join(map(str, (self._seed, *what))))  # noqa: S311  a repeatable air, no secret

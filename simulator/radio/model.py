@@ -25,6 +25,7 @@ REPLICAS = 3
 SEQUENCE_NUMBERS = 4096  # 12 bits
 MESSAGES_A_DAY = 140  # of the largest contract
 GAP_A_DAY = 300
+HELD_BACK_S = 20.0  # longer than a button needs for its next message: a press, then a cancel
 MAX_UPLINK_BYTES = 12
 DEVICE = re.compile("[0-9A-F]{8}")
 DOWNLINK = re.compile("[0-9A-Fa-f]{16}")
@@ -80,6 +81,14 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class Reception:
+    """What a station in reach got of each replica of one message: dBm, or None where it missed it."""
+
+    station: str
+    levels: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     copies: tuple[Copy, ...]  # best first, at least one
     lqi: Quality
@@ -92,9 +101,10 @@ class Impairments:
     loss: float = 0.0  # probability that one station misses one replica
     duplicates: float = 0.0  # probability that the core delivers a message twice
     max_delay_s: float = 0.0  # each delivery is late by up to this, so that messages overtake each other
+    out_of_order: float = 0.0  # probability that a delivery is held back for HELD_BACK_S, and others overtake it
 
     def __post_init__(self) -> None:
-        for name in ("loss", "duplicates"):
+        for name in ("loss", "duplicates", "out_of_order"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability from 0 to 1, not {getattr(self, name)}")
         if not 0 <= self.max_delay_s < math.inf:
@@ -134,24 +144,53 @@ def mean_rssi(distance_km: float, frequency_hz: float) -> float:
 REACH_KM = 10 ** ((mean_rssi(0.001, BAND_HZ[1]) - SENSITIVITY_DBM) / (10 * PATH_LOSS_EXPONENT)) / 1000
 
 
-def radiate(
+def in_reach(button: Position, stations: Sequence[Station]) -> tuple[Station, ...]:
+    return tuple(station for station in stations if button.distance_km(station.position) <= REACH_KM)
+
+
+def receptions(
     button: Position, stations: Sequence[Station], loss: float, rng: Random, replicas: int = REPLICAS
-) -> Heard | None:
-    """One message in its replicas: the copy of each station that heard any; None when all of it was lost."""
+) -> tuple[Reception, ...]:
+    """One message in its replicas at each station in reach, whatever that got of it."""
     frequencies_hz = [rng.uniform(*BAND_HZ) for _ in range(replicas)]
-    copies = []
-    for station in stations:
+    received = []
+    for station in in_reach(button, stations):
         distance_km = button.distance_km(station.position)
-        if distance_km > REACH_KM:
-            continue
-        levels = [mean_rssi(distance_km, hz) + rng.gauss(0, FADING_DB) for hz in frequencies_hz if rng.random() >= loss]
-        if levels:
-            # Reach is decided on the mean: a fade moves the figure, and never below what a station can hear.
-            copies.append(Copy(station.id, round(max(*levels, SENSITIVITY_DBM), 1), len(levels)))
+        # Reach is decided on the mean: a fade moves the figure, and never below what a station can hear.
+        levels = [
+            max(mean_rssi(distance_km, hz) + rng.gauss(0, FADING_DB), SENSITIVITY_DBM) if rng.random() >= loss else None
+            for hz in frequencies_hz
+        ]
+        received.append(Reception(station.id, tuple(levels)))
+    return tuple(received)
+
+
+def put_together(received: Sequence[Reception]) -> Heard | None:
+    """The copy of each station that heard any replica; None when all of them were lost."""
+    copies = []
+    for one in received:
+        if levels := [level for level in one.levels if level is not None]:
+            copies.append(Copy(one.station, round(max(levels), 1), len(levels)))
     if not copies:
         return None
     copies.sort(key=lambda copy: -copy.rssi)
     return Heard(tuple(copies), link_quality(copies[0].rssi, len(copies)))
+
+
+def radiate(
+    button: Position, stations: Sequence[Station], loss: float, rng: Random, replicas: int = REPLICAS
+) -> Heard | None:
+    """One message in its replicas: the copy of each station that heard any; None when all of it was lost."""
+    return put_together(receptions(button, stations, loss, rng, replicas))
+
+
+def all_lost(loss: float, stations: int, replicas: int = REPLICAS) -> float:
+    """The probability that none of `stations` in reach hears any replica of a message.
+
+    >>> round(1 / all_lost(0.35, stations=2))
+    544
+    """
+    return loss ** (stations * replicas)
 
 
 def link_quality(rssi: float, stations: int) -> Quality:
@@ -166,7 +205,10 @@ def link_quality(rssi: float, stations: int) -> Quality:
 def delays_s(impairments: Impairments, rng: Random) -> list[float]:
     """How late each delivery of one message is: one, or two where the core delivers it twice."""
     deliveries = 2 if rng.random() < impairments.duplicates else 1
-    return [rng.uniform(0, impairments.max_delay_s) for _ in range(deliveries)]
+    delays = [rng.uniform(0, impairments.max_delay_s) for _ in range(deliveries)]
+    if impairments.out_of_order:  # drawn only where asked for, so that a seed means what it always has
+        delays = [late + HELD_BACK_S * (rng.random() < impairments.out_of_order) for late in delays]
+    return delays
 
 
 def check_device(device: str) -> None:

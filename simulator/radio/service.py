@@ -24,7 +24,8 @@ from simulator.radio.core import Core
 log = logging.getLogger(__name__)
 
 CLIENT_ID = "domino-radio"
-SUBSCRIPTIONS = [("air/+/up", 1), ("air/+/frame/up", 1), ("sigfox/+/down", 1)]
+AIR = [("air/+/up", 1), ("air/+/frame/up", 1)]
+NETWORK = [("sigfox/+/down", 1)]
 KEEPALIVE_S = 30
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.1, 5.0
 
@@ -33,6 +34,7 @@ FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.1, 5.0
 class Held:
     """A message that the broker keeps until its copies are acknowledged."""
 
+    client: mqtt.Client
     mid: int
     copies_due: int = 0
 
@@ -52,37 +54,62 @@ class BrokerAddress:
         return cls(parts.hostname, parts.port or 1883, parts.username, parts.password)
 
 
+@dataclass(frozen=True, slots=True)
+class Brokers:
+    """Where `air/` is heard, and where `sigfox/` is spoken: at the same broker, unless `network` is another one."""
+
+    air: BrokerAddress
+    network: BrokerAddress | None = None
+    client_id: str = CLIENT_ID
+
+
 async def serve(broker: BrokerAddress, core: Core, on_ready: Callable[[], None]) -> None:
     """Runs until SIGTERM or SIGINT, over as many connections as it takes; `on_ready` is called at each subscription."""
     loop = asyncio.get_running_loop()
     stop = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: stop.done() or stop.set_result(None))
+    await carry(Brokers(broker), core, on_ready, stop)
+
+
+async def carry(brokers: Brokers, core: Core, on_ready: Callable[[], None], stop: asyncio.Future[None]) -> None:
+    """Likewise, until `stop` is done."""
     back_off_s = FIRST_BACK_OFF_S
     while not stop.done():
-        if await Connection(core, on_ready).run(broker, stop):
+        if await Connection(core, on_ready, brokers).run(stop):
             back_off_s = FIRST_BACK_OFF_S
         await asyncio.wait([stop], timeout=back_off_s)
         back_off_s = min(2 * back_off_s, LONGEST_BACK_OFF_S)
 
 
 class Connection:
-    """One connection to the broker, from CONNECT to its end, and all that is in flight on it."""
+    """One connection to the broker, or to each of two, from CONNECT to its end, and all that is in flight on it."""
 
-    def __init__(self, core: Core, on_ready: Callable[[], None]) -> None:
+    def __init__(self, core: Core, on_ready: Callable[[], None], brokers: Brokers) -> None:
         self._core = core
         self._on_ready = on_ready
         self._was_ready = False
-        self._held: dict[int, Held] = {}  # by the packet id of the message that came in
-        self._copies: dict[int, Held] = {}  # by the packet id of the copy that went out
+        # By the client and its packet id: of the message that came in, and of the copy that went out.
+        self._held: dict[tuple[mqtt.Client, int], Held] = {}
+        self._copies: dict[tuple[mqtt.Client, int], Held] = {}
         loop = self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = loop.create_future()
         loop.set_exception_handler(self._on_bug)
+        self._air = self._network = self._client(brokers.client_id, clean_session=False)
+        self._brokers = {self._air: brokers.air}
+        self._due = {self._air: AIR + NETWORK}  # subscriptions
+        if brokers.network:
+            # What comes while it is away is an answer too late: nothing to keep for it.
+            self._network = self._client(brokers.client_id, clean_session=True)
+            self._brokers[self._network] = brokers.network
+            self._due = {self._air: AIR, self._network: NETWORK}
+        self._waits_for = set(self._due)
 
-        client = self._client = mqtt.Client(
+    def _client(self, client_id: str, *, clean_session: bool) -> mqtt.Client:
+        client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            CLIENT_ID,
-            clean_session=False,
+            client_id,
+            clean_session=clean_session,
             protocol=mqtt.MQTTv311,
             manual_ack=True,
             reconnect_on_failure=False,  # `serve` does that, with a client that has forgotten everything
@@ -97,25 +124,40 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
+        return client
 
-    async def run(self, broker: BrokerAddress, stop: asyncio.Future[None]) -> bool:
-        """Serves until the connection ends or `stop` is done; whether it ever was subscribed."""
-        if broker.user:
-            self._client.username_pw_set(broker.user, broker.password)
-        try:
-            self._client.connect(broker.host, broker.port, KEEPALIVE_S)
-        except OSError as error:
-            log.warning("no broker at %s:%d: %s", broker.host, broker.port, error)
-            return False
+    async def run(self, stop: asyncio.Future[None]) -> bool:
+        """Serves until a connection ends or `stop` is done; whether it ever was subscribed."""
+        for client, broker in self._brokers.items():
+            if broker.user:
+                client.username_pw_set(broker.user, broker.password)
+            try:
+                client.connect(broker.host, broker.port, KEEPALIVE_S)
+            except OSError as error:
+                log.warning("no broker at %s:%d: %s", broker.host, broker.port, error)
+                await self._leave()
+                return False
         while not (stop.done() or self._ended.done()):
             await asyncio.wait([stop, self._ended], timeout=1, return_when=asyncio.FIRST_COMPLETED)
-            self._client.loop_misc()  # pings, and notices a broker that is silent
-        if not self._ended.done():
-            self._client.disconnect()
-            await asyncio.wait([self._ended], timeout=1)
+            for client in self._brokers:
+                client.loop_misc()  # pings, and notices a broker that is silent
+        await self._leave()
         if self._ended.done():
             self._ended.result()
         return self._was_ready
+
+    async def _leave(self) -> None:
+        """Both: without one the other can do nothing."""
+        connected = [client for client in self._brokers if client.socket()]
+        for client in connected:
+            client.disconnect()
+        if connected:
+            await asyncio.wait([self._ended], timeout=1)
+        for client in connected:
+            if sock := client.socket():
+                self._loop.remove_reader(sock)
+                self._loop.remove_writer(sock)
+                sock.close()
 
     def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Ends the process with the bug's traceback; the message that met it stays unacknowledged."""
@@ -140,11 +182,14 @@ class Connection:
         if reason.is_failure:
             log.warning("the broker refuses the connection: %s", reason)
         else:
-            client.subscribe(SUBSCRIPTIONS)  # also into a session that has them: the broker may have lost its store
+            client.subscribe(self._due[client])  # also into a session that has them: the broker may have lost its store
 
-    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+    def _on_subscribe(self, client: mqtt.Client, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
-            raise RuntimeError(f"the broker refuses the subscription to one of {SUBSCRIPTIONS}")
+            raise RuntimeError(f"the broker refuses the subscription to one of {self._due[client]}")
+        self._waits_for.discard(client)
+        if self._waits_for:
+            return
         self._was_ready = True
         log.info("subscribed")
         self._on_ready()
@@ -154,12 +199,12 @@ class Connection:
         if not self._ended.done():
             self._ended.set_result(None)
 
-    def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
-        if message.dup and message.mid in self._held:
+    def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if message.dup and (client, message.mid) in self._held:
             return  # nats-server repeats after `ack_wait` what is still on its way here
-        held = Held(message.mid)
+        held = Held(client, message.mid)
         if message.qos:
-            self._held[message.mid] = held
+            self._held[client, message.mid] = held
         self._core.counters["received"] += 1
         try:
             self._carry(message, held)
@@ -195,19 +240,20 @@ class Connection:
     def _send(self, topic: str, payload: bytes, held: Held) -> None:
         if self._ended.done():
             return  # a late delivery of a connection that is gone; the message comes again on the next
-        sent = self._client.publish(topic, payload, qos=1)
+        client = self._air if topic.startswith("air/") else self._network
+        sent = client.publish(topic, payload, qos=1)
         if sent.rc != mqtt.MQTT_ERR_SUCCESS:
             raise RuntimeError(f"publish failed: {mqtt.error_string(sent.rc)}")
-        self._copies[sent.mid] = held
+        self._copies[client, sent.mid] = held
 
-    def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
-        held = self._copies.pop(mid)
+    def _on_publish(self, client: mqtt.Client, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
+        held = self._copies.pop((client, mid))
         held.copies_due -= 1
         self._core.counters["delivered"] += 1
         self._acknowledge(held)
 
     def _acknowledge(self, held: Held) -> None:
         """Once, when nothing is due any more, and never a later message that got the same packet id."""
-        if held.copies_due == 0 and self._held.get(held.mid) is held:
-            del self._held[held.mid]
-            self._client.ack(held.mid, qos=1)
+        if held.copies_due == 0 and self._held.get((held.client, held.mid)) is held:
+            del self._held[held.client, held.mid]
+            held.client.ack(held.mid, qos=1)

@@ -69,6 +69,10 @@ _passed = 0
 surroundings = load("surroundings.json", {}) if _FOLDER else {}
 speed = surroundings.get("speed", 1)
 _started_ms = now_ms()
+if surroundings.get("key") == "live":
+    import _key  # its heap only where somebody presses
+
+    surroundings["key"] = _key.Key(_FOLDER + "/key", since_reset_ms)
 if _FOLDER:
     utime.sleep_us(surroundings["boot_ms"] * 1000 // speed)  # silicon starts slowly; the key moves meanwhile
     trace("start", reset_cause=surroundings["reset_cause"], wake_reason=surroundings["wake_reason"])
