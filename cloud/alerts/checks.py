@@ -15,7 +15,6 @@ import cloud.stamps.ledger
 import cloud.stamps.store
 from cloud.alerts import routes, silence, store, tallies
 from cloud.alerts.model import ALL_PLACES, NBSP, SERVICE, Evidence, Found, Terms
-from cloud.alerts.silence import Silent
 from cloud.fleet.model import State as ButtonState
 from cloud.fleet.model import format_id, parse_id
 from cloud.fleet.store import buttons
@@ -39,7 +38,6 @@ class Around:
     waited_s: Callable[[], float] = lambda: 0.0
     disk: Callable[[], tuple[int, int]] = lambda: (1, 1)
     pool: int = 2000
-    silent_by_department: Callable[[sa.Connection, datetime], Sequence[Silent]] = silence.silent_by_department
 
 
 Check = Callable[[sa.Connection, Terms, Around, datetime], list[Found]]
@@ -59,7 +57,7 @@ def _silence(conn: sa.Connection, terms: Terms, around: Around, now: datetime) -
             [("list", f"/silent?department={quote(one.department)}"), *_buttons(one.examples)],
             one.department,
         )
-        for one in around.silent_by_department(conn, now)
+        for one in silence.silent_by_department(conn, now)
         if one.silent >= terms.limit("buttons") and 100 * one.silent >= terms.limit("percent") * one.buttons
     ]
 

@@ -1,7 +1,4 @@
-"""Which buttons are silent: active, with an owner, and not heard for some of their heartbeat periods.
-
-A button says `alive` once a period, which is a day until a configuration with another was proven.
-"""
+"""Which buttons are silent: in a department as the list of silent ones has it, of the watched as their rule has it."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,10 +8,11 @@ import sqlalchemy as sa
 
 from cloud.database import Instant
 from cloud.downlinks.store import downlinks
+from cloud.fleet import silence as fleet
 from cloud.fleet.model import State
+from cloud.fleet.rhythm import Verdict
 from cloud.fleet.store import buttons
 
-PERIODS = 2  # without a frame: one may be lost by the radio
 USUAL_HOURS = 24  # from one `alive` to the next, docs/wire-format.md
 HOUR_MS = 3_600_000
 EXAMPLES = 10
@@ -60,21 +58,19 @@ def _is_silent(now: datetime, periods: float) -> sa.ColumnElement[bool]:
 
 
 def silent_by_department(conn: sa.Connection, now: datetime) -> list[Silent]:
-    """Of every department with a silent button. Reads the fleet's table once: for once a minute."""
-    in_use = (buttons.c.state == State.ACTIVE, buttons.c.owner_id.is_not(None), buttons.c.department.is_not(None))
-    silent = sa.func.count().filter(_is_silent(now, PERIODS))
-    query = (
-        sa.select(buttons.c.department, silent.label("silent"), sa.func.count().label("buttons"))
-        .select_from(_with_period)
-        .where(*in_use)
-        .group_by(buttons.c.department)
-        .having(silent > 0)
-    )
+    """Of every department with a silent button, as the list of silent buttons has them (cloud.fleet.silence)."""
     found = []
-    for row in conn.execute(query).all():
-        some = sa.select(buttons.c.id).select_from(_with_period).where(*in_use, _is_silent(now, PERIODS))
-        examples = conn.scalars(some.where(buttons.c.department == row.department).limit(EXAMPLES))
-        found.append(Silent(row.department, row.silent, row.buttons, tuple(examples)))
+    for department, silent in fleet.silent_by_department(conn, now).items():
+        if department is None:
+            continue
+        in_use = (
+            buttons.c.department == department,
+            buttons.c.state == State.ACTIVE,
+            buttons.c.last_seen_at.is_not(None),
+        )
+        total = conn.scalar(sa.select(sa.func.count()).select_from(buttons).where(*in_use)) or 0
+        some = fleet.quiet(conn, now, verdict=Verdict.SILENT, department=department, limit=EXAMPLES)
+        found.append(Silent(department, silent, total, tuple(one.id for one in some)))
     return found
 
 

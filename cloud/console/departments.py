@@ -1,6 +1,6 @@
 """The departments of France by what is heard of them: presses, silence and links, as a map shows them and as a list."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import sqlalchemy as sa
 
+import cloud.alerts.store
 from cloud import gauges, pages
 from cloud.console import figures
 from cloud.console.france import Map
@@ -16,9 +17,6 @@ from cloud.frames.tally import DAY, MINUTE, Counts, What
 from cloud.words import N_, Said
 
 WEAK = frozenset({"limit", "average"})  # of the network's four classes of link: a little less and nothing is heard
-
-# How many alerts are open in each department at a moment; set by who has alerts.
-OPEN_ALERTS: list[Callable[[sa.Connection, datetime], Mapping[str, int]]] = []
 
 
 class By(StrEnum):
@@ -66,10 +64,7 @@ def survey(conn: sa.Connection, counts: Counts, france: Map) -> Survey:
     links = counts.since(What.LINK, MINUTE.start(now - DAY.length))
     sample = gauges.newest(conn, SILENCE, now)
     silence = {} if sample is None else sample.values
-    alerts: dict[str, int] = {}
-    for of in OPEN_ALERTS:
-        for number, count in of(conn, now).items():
-            alerts[number] = alerts.get(number, 0) + count
+    alerts = cloud.alerts.store.open_by_department(conn, now)
 
     heard, weak = dict[str, int](), dict[str, int]()
     for which, count in links.items():

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 import cloud.fleet.store as fleet
 import cloud.stamps.store as stamps
 from cloud import database, gauges
+from cloud.fleet import silence
 from cloud.frames import tally
 from cloud.frames.store import last_id
 
@@ -25,8 +26,6 @@ ROUND_S = 2.0  # between looks at the log; a page counts by itself what came sin
 PAUSE_S = 0.02  # between batches, so that no press waits longer for SQLite's one writer
 HOUSE_S = 600.0  # between looks at what has been kept long enough
 AGAIN_S = 10.0  # after a round that failed
-
-SILENT_AFTER = timedelta(hours=48)  # two daily heartbeats that did not come
 
 log = structlog.get_logger(__name__)
 
@@ -44,17 +43,15 @@ def count_stamps(conn: sa.Connection, _now: datetime) -> dict[str, int]:
 
 
 def count_silent(conn: sa.Connection, now: datetime) -> dict[str, int]:
-    """Active buttons by department, and those of them that were heard once but not for SILENT_AFTER."""
+    """Active buttons by department, and those of them that are silent."""
     of = fleet.buttons.c
-    silent = sa.func.count().filter(of.last_seen_at < now - SILENT_AFTER)
-    query = sa.select(of.department, sa.func.count().label("buttons"), silent.label("silent"))
-    rows = conn.execute(query.where(of.state == fleet.State.ACTIVE).group_by(of.department)).all()
-    counted = {"buttons": 0, "silent": 0}  # there at all times, in all departments together
-    for row in rows:
+    query = sa.select(of.department, sa.func.count().label("buttons")).where(of.state == fleet.State.ACTIVE)
+    silent = silence.silent_by_department(conn, now)
+    counted = {"buttons": 0, "silent": sum(silent.values())}  # there at all times, in all departments together
+    for row in conn.execute(query.group_by(of.department)):
         counted["buttons"] += row.buttons
-        counted["silent"] += row.silent
         counted[f"buttons {row.department or ''}"] = row.buttons
-        counted[f"silent {row.department or ''}"] = row.silent
+        counted[f"silent {row.department or ''}"] = silent.get(row.department, 0)
     return counted
 
 

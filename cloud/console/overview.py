@@ -1,6 +1,5 @@
 """The overview: its strip of figures, its chart, its funnel, its map, and what is live of frames and orders."""
 
-from collections.abc import Callable
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -8,6 +7,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+import cloud.alerts.store
 import cloud.frames.store
 from cloud import database, pages
 from cloud.accounts import guard
@@ -19,9 +19,6 @@ from cloud.console.france import france
 from cloud.frames.tally import Counts
 
 FRAMES = 50  # rows of the live table when it is loaded
-
-# What other features show on the overview: by the name that their template has it under, what it is at a moment.
-BESIDE: dict[str, Callable[[sa.Connection, datetime], Any]] = {}
 
 Picked = Annotated[By, Query(alias="map")]
 
@@ -54,7 +51,7 @@ def overview(
             **_figures(request, conn, counts),
             **_funnel(conn, now, by, day),
             **_map(conn, counts, by, day),
-            **{name: of(conn, now) for name, of in BESIDE.items()},
+            **cloud.alerts.store.open_for_overview(conn, now),
         }
     live = {"frames": frames, "orders": orders, "rows": stream.ORDERS, "after": after, "oob": False}
     return desk.render(request, "console/overview.html", now=now, **live, **context)

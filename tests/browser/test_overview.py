@@ -8,10 +8,10 @@ from playwright.sync_api import Browser, expect
 
 import cloud.pickups.store
 from cloud import database, gauges
-from cloud.console import departments
 from cloud.console.keeper import SILENCE, STAMPS
 from cloud.places.model import Address
 from tests.browser.desk import PICTURES, Desk, faults
+from tests.cloud.alerts.house import open_alert
 from tests.cloud.console.service import Service, serving
 
 ADDRESS = Address.of(["Mme Hélène Vasseur", "", "", "12 rue de la République", "", "69001 Lyon"])
@@ -108,26 +108,23 @@ def test_everybody_can_use_it_on_every_screen(
     chromium: Browser, service: Service, theme: str, lang: str, width: int, height: int
 ):
     fill(service)
-    departments.OPEN_ALERTS.append(lambda _conn, _now: {"23": 1, "2B": 3})
+    with service.engine.begin() as conn:
+        for department in ("23", "2B"):
+            open_alert(conn, department, database.now())
     PICTURES.mkdir(parents=True, exist_ok=True)
-    try:
-        with serving(service.app) as url:
-            desk = Desk(chromium, service, url, viewport={"width": width, "height": height}, color_scheme=theme)
-            for name, path in {
-                "overview": "/?map=presses",
-                "overview-silence": "/?map=silence",
-                "departments": "/departments?map=silence",
-                "traffic": "/traffic?map=none",
-                "orders": "/pickups?state=requested",
-            }.items():
-                page = desk.open(f"{path}&lang={lang}")
-                assert page.evaluate("document.documentElement.scrollWidth") <= width, (
-                    f"{path} is wider than the screen"
-                )
-                assert faults(page) == [], path
-                page.screenshot(path=PICTURES / f"{name}-{lang}-{theme}-{width}.png", full_page=width < 700)
-                page.close()
-            desk.context.close()
-            assert desk.complaints == []
-    finally:
-        departments.OPEN_ALERTS.pop()
+    with serving(service.app) as url:
+        desk = Desk(chromium, service, url, viewport={"width": width, "height": height}, color_scheme=theme)
+        for name, path in {
+            "overview": "/?map=presses",
+            "overview-silence": "/?map=silence",
+            "departments": "/departments?map=silence",
+            "traffic": "/traffic?map=none",
+            "orders": "/pickups?state=requested",
+        }.items():
+            page = desk.open(f"{path}&lang={lang}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the screen"
+            assert faults(page) == [], path
+            page.screenshot(path=PICTURES / f"{name}-{lang}-{theme}-{width}.png", full_page=width < 700)
+            page.close()
+        desk.context.close()
+        assert desk.complaints == []

@@ -16,7 +16,7 @@ from cloud import database
 from cloud.alerts import routes, store
 from cloud.alerts.checks import Around
 from cloud.alerts.keeper import Watch
-from cloud.alerts.model import Alert, Severity, State
+from cloud.alerts.model import BY_NAME, Alert, Found, Severity, State, terms
 from cloud.alerts.post import Post
 from cloud.alerts.routes import Kind, Route
 from cloud.alerts.safe import Safe
@@ -161,3 +161,15 @@ def house(url: str) -> Iterator[House]:
         lease = stock(conn, 400)
     yield House(engine, lease)
     engine.dispose()
+
+
+def open_alert(conn: sa.Connection, department: str, now: datetime) -> None:
+    """One more that is open there."""
+    button = conn.scalar(sa.select(sa.func.count()).select_from(store.alerts)) or 0
+    values = {"button": f"{button:08X}", "count": 38, "minutes": 30}
+    found = Found("replays", f"button {button:08X}", values, [("list", "/live")], department)
+    open_now = [
+        Found(one.rule, one.subject, one.values, [("list", "/live")], one.department)
+        for one in store.newest(conn, limit=50)
+    ]
+    store.apply(conn, [*open_now, found], {"replays": terms(BY_NAME["replays"], {"lasts_s": 0})}, now)

@@ -11,13 +11,14 @@ from prometheus_client import CollectorRegistry
 
 import cloud.frames.store as frames
 from cloud import database, gauges, pages
-from cloud.console import departments, figures
+from cloud.console import figures
 from cloud.console.departments import By, Row, Scale, scale, survey
 from cloud.console.figures import Usual
 from cloud.console.france import france
 from cloud.console.keeper import GAUGES, SILENCE, STAMPS, FigureKeeper, count_on, sample
 from cloud.frames.model import Result
 from cloud.frames.tally import HOUR, Counts, position
+from tests.cloud.alerts.house import open_alert
 from tests.cloud.frames.test_tally import NOW, Line, hear
 from tests.cloud.ingest.test_receive import DEVICE, OTHER, make_engine, press, take
 from tests.cloud.pickups.test_past import Life, enter
@@ -101,10 +102,10 @@ def test_a_round_of_the_keeper_counts_and_samples_and_a_second_one_finds_nothing
     assert silence.values["buttons 35"] == 1
 
 
-def test_silent_is_who_was_heard_before_but_not_for_two_heartbeats(engine):
+def test_silent_is_who_was_heard_before_but_missed_two_heartbeats(engine):
     with engine.begin() as conn:
         heard = sa.text("UPDATE buttons SET last_seen_at = :at WHERE id = :id")
-        conn.execute(heard, {"id": DEVICE, "at": database.milliseconds(NOW - timedelta(hours=49))})
+        conn.execute(heard, {"id": DEVICE, "at": database.milliseconds(NOW - timedelta(hours=51))})
         conn.execute(heard, {"id": OTHER, "at": database.milliseconds(NOW - timedelta(hours=47))})
     with database.reading(engine) as conn:
         counted = GAUGES[SILENCE].count(conn, NOW)
@@ -185,13 +186,11 @@ def test_a_survey_tells_presses_silence_links_and_alerts_of_every_department(eng
     hear(engine, [Line(timedelta(hours=1), kind="pickup")] * 3)
     hear(engine, [Line(timedelta(hours=12), kind="pickup", lqi="limit")])
     hear(engine, [Line(timedelta(hours=30), lqi="limit"), Line(timedelta(hours=2), kind="pickup", device=OTHER)])
-    departments.OPEN_ALERTS.append(lambda _conn, _now: {"23": 2})
-    try:
-        with engine.begin() as conn:
-            gauges.put(conn, SILENCE, NOW - timedelta(minutes=5), {"buttons 35": 7, "silent 35": 2, "silent": 2})
-            told = survey(conn, Counts(conn, NOW), france())
-    finally:
-        departments.OPEN_ALERTS.pop()
+    with engine.begin() as conn:
+        for _ in range(2):
+            open_alert(conn, "23", NOW)
+        gauges.put(conn, SILENCE, NOW - timedelta(minutes=5), {"buttons 35": 7, "silent 35": 2, "silent": 2})
+        told = survey(conn, Counts(conn, NOW), france())
     by_number = {one.number: one for one in told.rows}
     assert by_number["35"] == Row("35", "Ille-et-Vilaine", presses=3, buttons=7, silent=2, heard=4, weak=1, alerts=0)
     assert by_number["23"].alerts == 2

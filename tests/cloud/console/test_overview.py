@@ -11,10 +11,11 @@ import sqlalchemy as sa
 import cloud.frames.store
 import cloud.pickups.store
 from cloud import database, gauges
-from cloud.console import departments, figures, france, overview
+from cloud.console import figures, france
 from cloud.console.france import NO_MAP
 from cloud.console.keeper import STAMPS, count_on
 from cloud.places.model import Address
+from tests.cloud.alerts.house import open_alert
 from tests.cloud.console.service import BUTTON, Service
 
 ADDRESS = Address.of(["Mme Hélène Vasseur", "", "", "12 rue de la République", "", "69001 Lyon"])
@@ -108,12 +109,10 @@ def test_every_page_speaks_french_and_english(service: Service):
 def test_the_map_and_its_list_say_the_same(service: Service):
     for _ in range(3):
         service.press()
-    departments.OPEN_ALERTS.append(lambda _conn, _now: {"35": 1})
-    try:
-        browser = service.browser()
-        page, listed = browser.get("/map").text, browser.get("/departments").text
-    finally:
-        departments.OPEN_ALERTS.pop()
+    with service.engine.begin() as conn:
+        open_alert(conn, "35", database.now())
+    browser = service.browser()
+    page, listed = browser.get("/map").text, browser.get("/departments").text
     assert "Ille-et-Vilaine (35), 3 presses" in page
     assert '<path class="f-bad" d="M' in page
     assert page.count("<title>") == 96
@@ -169,15 +168,11 @@ def test_a_log_that_is_not_counted_yet_says_up_to_when_it_is(service: Service):
     assert "counted up to" not in service.browser().get("/figures").text
 
 
-def test_what_other_features_show_stands_there_as_of_the_pages_moment(service: Service):
-    asked = []
-    overview.BESIDE["alerts"] = lambda _conn, now: asked.append(now) or ()
-    try:
-        page = service.browser().get("/").text
-    finally:
-        del overview.BESIDE["alerts"]
-    assert len(asked) == 1
-    assert "None is open." in page
+def test_open_alerts_stand_there(service: Service):
+    assert "Nothing is open." in service.browser().get("/").text
+    with service.engine.begin() as conn:
+        open_alert(conn, "35", database.now())
+    assert 'href="/alerts/1"' in service.browser().get("/").text
 
 
 def test_the_traffic_is_told_minute_by_minute_with_its_latency(service: Service):
