@@ -1,4 +1,4 @@
-"""Redemptions by eight at once on PostgreSQL: with the ledger of readings as record, and each in the audit trail too."""
+"""Redemptions by eight at once on PostgreSQL: with the ledger of readings as record, and each in the trail too."""
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
