@@ -50,6 +50,8 @@ def render(
     switch = {other: "?".join((url.path, url.include_query_params(lang=other).query)) for other in LANGUAGES}
     known = {"status": status, "path": request.url.path, "session": getattr(request.state, "session", None)}
     known["moment"] = getattr(request.state, "moment", None)  # of a page that can be replayed (cloud.console.replay)
+    # A live code is worth money: who may not read stamps sees none.
+    known["may_read_stamps"] = known["session"] is not None and "read stamps" in known["session"].account.rights
     known["bench_url"] = getattr(request.app.state, "bench_url", None)
     page = fragment(template, lang=lang, switch=switch, **known, **context)
     answer = HTMLResponse(page, status)

@@ -115,10 +115,16 @@ def _service(data_dir: Path, http_port: int | None, mqtt_port: int | None, *, qu
             engine = database.connect(chosen.database)
             with engine.begin() as conn:
                 now = database.now()
-                until = {"now": now, "expires_at": now + timedelta(days=1)}
                 rights = (Right.SEE, Right.READ_STAMPS)
-                about = {"name": "domino demo", "role": Role.SUPPORT, "scopes": rights, "made_by": actor()}
-                token = accounts.create_token(conn, **about, **until)
+                token = accounts.create_token(
+                    conn,
+                    name="domino demo",
+                    role=Role.SUPPORT,
+                    now=now,
+                    expires_at=now + timedelta(days=1),
+                    scopes=rights,
+                    made_by=actor(),
+                )
                 deeds.note(conn, "token.create", "token domino demo", role=Role.SUPPORT, rights=sorted(rights))
             where = find_running(data_dir)
             headers = {"Authorization": f"Bearer {token}"}

@@ -335,7 +335,7 @@ def check_unused(conn: sa.Connection, name: str) -> None:
 def find_token(conn: sa.Connection, token: str, now: datetime) -> Token | None:
     tokens = api_tokens.c
     row = conn.execute(
-        sa.select(tokens.id, tokens.name, tokens.role, tokens.scopes, tokens.networks).where(
+        sa.select(api_tokens).where(
             tokens.token_hash == _sha256(token),
             tokens.revoked_at.is_(None),
             sa.or_(tokens.expires_at.is_(None), tokens.expires_at > now),

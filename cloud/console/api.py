@@ -565,7 +565,7 @@ def _tell(request: Request, token: Token, id: int, event: Event, told: Told) -> 
             cloud.audit.store.record(
                 conn, actor=actor, action=f"pickup.{VERBS[event]}", subject=f"order {id}", now=now, **said
             )
-        answer = _in_full(conn, request.app.state.vault, id)
+        answer = _in_full(conn, request.app.state.vault, id, token)
     request.app.state.bell.ring()
     return answer
 

@@ -147,12 +147,13 @@ class Kept:
 class KeptOrder:
     event: int  # the newest of the orders' events when it was read
     order: store.Order
-    rows: dict[str, str] = field(default_factory=dict)
+    rows: dict[tuple[str, bool], str] = field(default_factory=dict)
 
-    def row(self, lang: str) -> str:
-        if lang not in self.rows:
-            self.rows[lang] = pages.fragment("console/order.html", lang=lang, order=self.order)
-        return self.rows[lang]
+    def row(self, lang: str, may_read_stamps: bool) -> str:
+        if (lang, may_read_stamps) not in self.rows:
+            said = {"order": self.order, "may_read_stamps": may_read_stamps}
+            self.rows[lang, may_read_stamps] = pages.fragment("console/order.html", lang=lang, **said)
+        return self.rows[lang, may_read_stamps]
 
 
 class Tail:
@@ -240,6 +241,7 @@ class Line:
         self._versions: dict[int, int] = {}  # of a replay's orders, as they were told
         self._samplers = [Sampler(time.monotonic()) for _ in views]
         self._checked_at = -WAIT_S
+        self._may_read_stamps = False
         self.done = False
         self.pause_s: float | None = None  # until it should be read again; None: until the bell rings
 
@@ -272,6 +274,7 @@ class Line:
             return True
         self._checked_at = time.monotonic()
         session = guard.current(self._request)
+        self._may_read_stamps = session is not None and Right.READ_STAMPS in session.account.rights
         return session is not None and Right.SEE in session.account.rights
 
     def _open(self, newest: int) -> list[ServerSentEvent] | None:
@@ -346,7 +349,8 @@ class Line:
         for order in store.orders_at(conn, vault, now, frame, ORDERS)[::-1]:
             if self._versions.get(order.id) != order.version:
                 self._versions[order.id] = order.version
-                row = pages.fragment("console/order.html", lang=self._lang, now=now, order=order)
+                said = {"order": order, "may_read_stamps": self._may_read_stamps}
+                row = pages.fragment("console/order.html", lang=self._lang, now=now, **said)
                 yield ServerSentEvent(event="order", raw_data=row)
 
     def _batch(
@@ -385,7 +389,7 @@ class Line:
             changed = self._tail.orders_after(self._event)
             self._event = max([self._event, *(one.event for one in changed)])
         for one in changed:
-            yield ServerSentEvent(event="order", raw_data=one.row(self._lang))
+            yield ServerSentEvent(event="order", raw_data=one.row(self._lang, self._may_read_stamps))
 
     def _end(self, event: str, data: str) -> list[ServerSentEvent]:
         self.done = True

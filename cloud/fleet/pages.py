@@ -64,8 +64,8 @@ def claim(
             is_taken = owner is not None and not session
             if owner is None:
                 assert hashed is not None
-                who = {"name": typed["name"], "display_name": typed["display_name"]}
-                owner = accounts.add(conn, **who, role=Role.CUSTOMER, password=hashed, now=now)
+                who, called = typed["name"], typed["display_name"]
+                owner = accounts.add(conn, name=who, display_name=called, role=Role.CUSTOMER, password=hashed, now=now)
             button = store.claim(conn, claim_code=code, owner_id=owner.id, now=now)
             if button is None:
                 raise Refused("code", "claim.fault.unknown code")

@@ -1,4 +1,4 @@
-"""Redemptions by eight at once on PostgreSQL: with the ledger of readings as record, and in the audit trail too."""
+"""Redemptions by eight at once on PostgreSQL: with the ledger of readings as record, and each in the trail too."""
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +10,7 @@ from time import perf_counter
 import sqlalchemy as sa
 
 from cloud import database
+from cloud.pickups.store import redeemed
 from cloud.stamps import store
 from cloud.stamps.allowance import Allowance
 from cloud.stamps.desk import Desk
@@ -26,7 +27,9 @@ def prepare(_folder: Path, count: int) -> Iterator[Sequence[Way]]:
     """Redemptions a second, of `count`."""
     with postgres.cluster() as cluster, cluster.database() as url:
         engine = database.connect(url)
-        desk = Desk(engine, VAULT, lambda: None, lambda: 5_000_000, alpha=1e-4, allowance=Allowance(500, 20))
+        desk = Desk(
+            engine, VAULT, lambda: None, lambda: 5_000_000, alpha=1e-4, allowance=Allowance(500, 20), paid=redeemed
+        )
 
         def redeem(*, is_machine: bool) -> Callable[[], list[float]]:
             def run() -> list[float]:

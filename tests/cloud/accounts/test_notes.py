@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from cloud import database
 from cloud.accounts import store
@@ -101,7 +102,7 @@ def test_what_the_database_does_not_take_now_is_written_later(engine: sa.Engine)
     with engine.begin() as conn:
         account = store.add(conn, name="a", display_name="A", role=Role.ADMIN, password=Hash("-"), now=NOW)
         token, _ = store.open_session(conn, account.id, NOW)
-    sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=10"))
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=10"))
     engine.dispose()
     with engine.begin():  # keeps the one writer's lock
         refuse(notes)

@@ -19,6 +19,7 @@ import cloud.appeals.store
 import cloud.audit.store
 import cloud.fleet.store
 import cloud.pickups.store
+import cloud.stamps.store
 from cloud import database, pages
 from cloud.accounts.model import Account, Role
 from cloud.appeals.model import claim
@@ -40,7 +41,7 @@ NOT_RECORDED = {
 RECORDING = {"redeem": Desk.redeem, "look_up": Desk.look_up, "void": Desk.void}
 
 
-def routes(service: Service) -> Iterator[tuple[str, Callable[..., Any]]]:
+def routes(service: Service) -> Iterator[tuple[str, Any]]:
     for route in iter_route_contexts(service.app.routes):
         for method in sorted(set(getattr(route, "methods", None) or ()) - {"GET", "HEAD", "OPTIONS"}):
             yield f"{method} {route.path}", getattr(route, "endpoint", None)
@@ -60,8 +61,9 @@ def records(function: Callable[..., Any], seen: frozenset[Any] = frozenset()) ->
             called = attrgetter(ast.unparse(call.func))(module)
         except AttributeError:  # what it is called on is known when it runs
             called = RECORDING.get(name)
-        is_ours = inspect.isfunction(called) and called.__module__.startswith("cloud.")
-        if is_ours and records(called, seen | {function}):
+        if not inspect.isfunction(called) or not called.__module__.startswith("cloud."):
+            continue
+        if records(called, seen | {function}):
             return True
     return False
 
