@@ -125,6 +125,7 @@ def end_silence(request: Request, token: Operate, id: Id) -> None:
 
 @router.get("/{id}")
 def show_alert(request: Request, token: See, id: Id) -> AlertAnswer:
+    """One alert."""
     with database.reading(request.app.state.engine) as conn:
         return _answer(store.find(conn, id))
 
