@@ -351,7 +351,8 @@ def list_buttons(
             passed = listing.query(asked.filter, asked.order, now, after).limit(limit).offset(offset)
             found = [cloud.fleet.store.from_row(row) for row in conn.execute(passed)]
             return Buttons(buttons=[ButtonAnswer.model_validate(one) for one in found], next=None)
-        page = listing.page(conn, asked.filter, asked.order, limit=limit, now=now, after=after)
+        few = listing.are_few(asked.filter, listing.count(conn, asked.filter, now))
+        page = listing.page(conn, asked.filter, asked.order, limit=limit, now=now, after=after, few=few)
     found = [ButtonAnswer.model_validate(one) for one in page.buttons]
     return Buttons(buttons=found, next=None if page.end is None else str(page.end))
 

@@ -44,9 +44,11 @@ def list_buttons(
     except ValueError:
         lies = {}
     with database.reading(request.app.state.engine) as conn:
-        found = listing.page(conn, asked.filter, asked.order, limit=ROWS, now=now, **lies)
+        count = listing.count(conn, asked.filter, now)
+        few = listing.are_few(asked.filter, count)
+        found = listing.page(conn, asked.filter, asked.order, limit=ROWS, now=now, few=few, **lies)
         context = {
-            "count": listing.count(conn, asked.filter, now),
+            "count": count,
             "heard": listing.count(conn, Filter(since="24h"), now),
             "owners": store.owner_names(conn, {button.owner_id for button in found.buttons}),
             "labels": listing.labels(conn),

@@ -3,6 +3,10 @@
 A page begins after a row, not at a number: the row's place in the order and its id stand in the address, and an index
 in that order finds it at once. So every row that stays where it is comes exactly once, whatever is added or heard
 meanwhile; and a page costs the same at the list's end as at its start.
+
+Reading through an order until enough rows fit a filter is quick where many do, and reads the whole fleet in the worst
+way where hardly any does. So whoever has counted, up to `COUNTED`, says whether they are `few`: then these are found
+first, by whatever leads to them, and only they are sorted.
 """
 
 from collections.abc import Iterator
@@ -75,17 +79,18 @@ def page(
     now: datetime,
     after: Position | None = None,
     before: Position | None = None,
+    few: bool = False,
 ) -> Page:
     """The rows after a position, or the last ones before one, else the first; `limit` of them, in the order."""
     if before is None:
-        rows, more = _rows(conn, wanted, order, limit, now, after)
+        rows, more = _rows(conn, wanted, order, limit, now, after, few)
         starts = after is not None
     else:
-        rows, starts = _rows(conn, wanted, Order(order.sort, not order.descending), limit, now, before)
+        rows, starts = _rows(conn, wanted, Order(order.sort, not order.descending), limit, now, before, few)
         rows.reverse()
         more = True
         if not starts:  # it is the first page, and is shown whole
-            rows, more = _rows(conn, wanted, order, limit, now, None)
+            rows, more = _rows(conn, wanted, order, limit, now, None, few)
     if not rows:
         return Page([], None, None)
     first, last = rows[0], rows[-1]
@@ -97,24 +102,30 @@ def page(
 
 
 def _rows(
-    conn: sa.Connection, wanted: Filter, order: Order, limit: int, now: datetime, after: Position | None
+    conn: sa.Connection, wanted: Filter, order: Order, limit: int, now: datetime, after: Position | None, few: bool
 ) -> tuple[list[sa.Row], bool]:
     """Rows after the position, and whether there are more."""
-    rows = list(conn.execute(query(wanted, order, now, after).limit(limit + 1)))
+    rows = list(conn.execute(query(wanted, order, now, after, few=few).limit(limit + 1)))
     return rows[:limit], len(rows) > limit
 
 
-def query(wanted: Filter, order: Order, now: datetime, after: Position | None = None) -> sa.Select:
+def query(
+    wanted: Filter, order: Order, now: datetime, after: Position | None = None, *, few: bool = False
+) -> sa.Select:
     """All rows of the list after a position, each with its `key` in the order."""
+    id: sa.ColumnElement[int] = buttons.c.id
     key = _KEYS.get(order.sort)
-    ways = [column for column in (key, buttons.c.id) if column is not None]
+    if few:  # an expression has no index, and stands in the same order
+        id = id + 0
+        key = None if key is None else key + ("" if order.sort in (Sort.PLACE, Sort.LABEL) else 0)
+    ways = [column for column in (key, id) if column is not None]
     found = sa.select(buttons, (sa.null() if key is None else key).label("key")).where(*_where(wanted, now))
     if order.sort is Sort.BATTERY:
         found = found.where(HAS_LOW_BATTERY)
     found = found.order_by(*(way.desc() if order.descending else way for way in ways))
     if after is None:
         return found
-    beyond = buttons.c.id < after.id if order.descending else buttons.c.id > after.id
+    beyond = id < after.id if order.descending else id > after.id
     if key is None or after.key is None:
         return found.where(beyond)
     # The first condition is one that an index is entered by; the second leaves out what has the very key.
@@ -127,6 +138,11 @@ def count(conn: sa.Connection, wanted: Filter, now: datetime, most: int = COUNTE
     """How many buttons there are; `most` + 1 stands for more."""
     found = sa.select(sa.literal(1)).select_from(buttons).where(*_where(wanted, now)).limit(most + 1)
     return conn.scalar(sa.select(sa.func.count()).select_from(found.subquery())) or 0
+
+
+def are_few(wanted: Filter, count: int) -> bool:
+    """Whether those that fit are better found first and then put in order."""
+    return bool(wanted.asked()) and count <= COUNTED
 
 
 def every(engine: sa.Engine, wanted: Filter, now: datetime) -> Iterator[list[Button]]:

@@ -38,11 +38,13 @@ def fill(conn: sa.Connection, fleet: dict[int, dict]) -> None:
         conn.execute(sa.insert(buttons).values({"id": id, "created_at": NOW, **row, **placed(row["place"])}))
 
 
-def walk(conn: sa.Connection, wanted: Filter, order: Order, limit: int, between=lambda: None) -> list[int]:
+def walk(
+    conn: sa.Connection, wanted: Filter, order: Order, limit: int, between=lambda: None, few: bool = False
+) -> list[int]:
     """The ids of all pages, from the first to the last."""
     found, after = [], None
     while True:
-        page = listing.page(conn, wanted, order, limit=limit, now=NOW, after=after)
+        page = listing.page(conn, wanted, order, limit=limit, now=NOW, after=after, few=few)
         found += [button.id for button in page.buttons]
         if page.end is None:
             return found
@@ -129,8 +131,8 @@ MATCHES = {
 
 
 @law
-@given(fleet=fleets, asked=st.sets(st.sampled_from(sorted(MATCHES)), max_size=3), order=orders)
-def test_a_filter_gives_those_buttons_that_are_like_that(engine: sa.Engine, fleet, asked, order):
+@given(fleet=fleets, asked=st.sets(st.sampled_from(sorted(MATCHES)), max_size=3), order=orders, few=st.booleans())
+def test_a_filter_gives_those_buttons_that_are_like_that(engine: sa.Engine, fleet, asked, order, few):
     words = dict(parse_qsl("&".join(asked)))
     matching = [
         MATCHES[part] for part in asked if words.get(part.partition("=")[0]) == dict(parse_qsl(part)).popitem()[1]
@@ -139,7 +141,7 @@ def test_a_filter_gives_those_buttons_that_are_like_that(engine: sa.Engine, flee
     with engine.connect() as conn, conn.begin() as work:
         fill(conn, fleet)
         expected = [id for id in in_order(fleet, order) if all(match(id, fleet[id]) for match in matching)]
-        assert walk(conn, wanted, order, 4) == expected
+        assert walk(conn, wanted, order, 4, few=few) == expected
         if order.sort is not Sort.BATTERY:
             assert listing.count(conn, wanted, NOW) == len(expected)
             assert listing.count(conn, wanted, NOW, most=3) == min(4, len(expected))
