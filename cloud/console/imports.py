@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from cloud import database, pages
 from cloud.accounts import guard
+from cloud.audit.store import record
 from cloud.console import desk
 from cloud.console.desk import ROWS, Administer, Before, Id
 from cloud.console.fleet import DELIMITERS, as_file
@@ -194,7 +195,10 @@ def hand_out_codes(
     except ValueError:
         drawn_from = b""
     with request.app.state.engine.begin() as conn:
-        codes = imports.codes(conn, id, drawn_from, database.now())
+        now = database.now()
+        codes = imports.codes(conn, id, drawn_from, now)
+        actor = f"staff {session.account.name}"
+        record(conn, actor=actor, action="fleet.codes", subject=f"import {id}", now=now, count=len(codes))
     delimiter = DELIMITERS[pages.language(request, pages.STAFF)]
     head = [("id", "claim_code", "place", "label")]
     cells = [(format_id(change.id), code, change.place or "", change.label) for change, code in codes]
