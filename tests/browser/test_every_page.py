@@ -4,8 +4,10 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from playwright.sync_api import Browser, Response
 
+from cloud import database
 from cloud.accounts.model import Role
 from tests.browser.desk import Desk, faults
+from tests.cloud.alerts.house import open_alert
 from tests.cloud.console.service import Service, serving
 
 MOST_BYTES = 300_000  # of a page's first load, as it is, before any compression
@@ -13,25 +15,44 @@ MOST_BYTES = 300_000  # of a page's first load, as it is, before any compression
 # An address of every page, by its route.
 PAGES = {
     "/": "/",
+    "/access": "/access",
+    "/access/accounts/new": "/access/accounts/new",
+    "/access/accounts/{id}": "/access/accounts/1",
+    "/access/tokens/new": "/access/tokens/new",
+    "/alerts": "/alerts",
+    "/alerts/history": "/alerts/history",
+    "/alerts/routes": "/alerts/routes",
+    "/alerts/rules": "/alerts/rules",
+    "/alerts/rules/{name}": "/alerts/rules/replays",
+    "/alerts/{id}": "/alerts/1",
     "/appeals": "/appeals",
+    "/audit": "/audit",
     "/buttons": "/buttons",
+    "/buttons/import": "/buttons/import",
     "/buttons/{id}": "/buttons/00D1F3A7",
     "/decode": "/decode?data=0001AF004A1419E2FC56ABC7&button=00D1F3A7",
+    "/departments": "/departments",
     "/docs/{name}": "/docs/wire-format",
     "/find": "/find?q=nothing+of+this+name",
     "/frames/{id}": "/frames/1",
+    "/live": "/live",
+    "/me": "/me",
     "/pickups": "/pickups",
     "/pickups/{id}": "/pickups/1",
+    "/silent": "/silent",
     "/stamps": "/stamps",
     "/traffic": "/traffic",
+    "/traffic/days": "/traffic/days",
 }
 NO_PAGES = {
     *("/appeal", "/appeal/{reference}", "/appeal/outcome", "/claim", "/sign-in"),  # customers' too: test_customer.py
     *("/my", "/my/buttons/{id}/lost", "/my/pickups/{pickup_id}", "/my/pickups/{pickup_id}/cancel"),
-    *("/badges", "/figures"),  # parts of pages
+    *("/alerts/rows", "/badges", "/figures", "/funnel", "/map"),  # parts of pages
+    *("/buttons.csv", "/buttons/{id}/frames.csv"),
     "/stream",  # events
+    "/replay",  # leads to a page
     *("/health", "/health/live", "/health/ready", "/metrics"),  # JSON and text
-    "/appeals/{id}",  # test_console.py has one to show
+    *("/appeals/{id}", "/buttons/imports/{id}"),  # test_console.py and test_fleet.py have one to show
 }
 
 
@@ -45,6 +66,8 @@ def filled(service: Service) -> Service:
     service.press(2)
     service.press(kind="alive")
     service.hear(b"no json")
+    with service.engine.begin() as conn:
+        open_alert(conn, "35", database.now())
     return service
 
 
@@ -66,12 +89,11 @@ def test_a_page_is_light_closed_and_for_everybody(chromium: Browser, filled: Ser
         assert page.locator("html").get_attribute("lang") == lang
         assert page.locator("h1").count() == 1
         assert sum(len(one.body()) for one in loaded if one.ok and "/stream" not in one.url) <= MOST_BYTES
-        for theme in ("light", "dark"):
-            for width, height in ((1440, 900), (390, 844)):
-                page.emulate_media(color_scheme=theme)
-                page.set_viewport_size({"width": width, "height": height})
-                assert faults(page) == [], (theme, width)
-                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (theme, width)
+        for theme, width in (("light", 1440), ("dark", 390)) if lang == "en" else (("dark", 1440), ("light", 390)):
+            page.emulate_media(color_scheme=theme)  # pyright: ignore[reportArgumentType]
+            page.set_viewport_size({"width": width, "height": 900})
+            assert faults(page) == [], (theme, width)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (theme, width)
         not_found = [one for one in desk.complaints if "404" in one]
         assert [one for one in desk.complaints if one not in (not_found if said.status == 404 else [])] == []
         desk.context.close()
