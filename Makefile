@@ -59,6 +59,7 @@ fuzz: setup-test .venv/installed-for-fuzz ## Fuzz every parser with 10 million i
 
 pictures: setup-test ## Make the pictures in docs/images again
 	@$(BIN)/python -m tests.browser.pictures
+	@$(BIN)/python -m tests.browser.console_pictures
 	@$(BIN)/python -m tests.browser.bench_pictures
 	@$(BIN)/domino board life --chart docs/images/battery
 

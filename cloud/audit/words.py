@@ -46,6 +46,8 @@ ACTIONS: Mapping[str, Said] = {
     "button.plan-key": N_("A new key is wanted"),
     "button.ready": N_("The board has its key"),
     "bundle.make": N_("Support bundle made"),
+    "button.note.remove": N_("Note %(note)s taken away"),
+    "button.note.write": N_("Note %(note)s written"),
     "button.revoke": N_("Button revoked: %(why)s"),
     "fleet.codes": N_("%(count)s claim codes handed out"),
     "fleet.import": N_("File imported: %(added)s buttons added, %(changed)s changed"),

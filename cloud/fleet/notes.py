@@ -66,7 +66,7 @@ def write(conn: sa.Connection, button_id: int, text: str, *, author: Account, no
         raise NotFound(f"The fleet has no button {format_id(button_id)}.")
     values = {"button_id": button_id, "author_id": author.id, "at": now, "text": text}
     id = conn.execute(sa.insert(button_notes).values(values).returning(button_notes.c.id)).scalar_one()
-    _record(conn, "note.write", button_id, id, author, now)
+    _record(conn, "button.note.write", button_id, id, author, now)
     return id
 
 
@@ -79,7 +79,7 @@ def remove(conn: sa.Connection, button_id: int, id: int, *, by: Account, now: da
         raise Forbidden("A note is removed by who wrote it, or by an administrator.")
     if conn.execute(sa.delete(button_notes).where(button_notes.c.id == id)).rowcount != 1:
         raise NotFound(f"Button {format_id(button_id)} has no note {id}.")
-    _record(conn, "note.remove", button_id, id, by, now, author_id=note.author_id)
+    _record(conn, "button.note.remove", button_id, id, by, now, author_id=note.author_id)
 
 
 def newest(conn: sa.Connection, button_id: int, *, before: int | None = None, limit: int = PAGE) -> list[Note]:
@@ -108,5 +108,5 @@ def _record(
 ) -> None:
     subject = f"button {format_id(button_id)}"
     cloud.audit.store.record(
-        conn, actor=f"staff {by.name}", action=f"button.{action}", subject=subject, now=now, note=note, **detail
+        conn, actor=f"staff {by.name}", action=action, subject=subject, now=now, note=note, **detail
     )

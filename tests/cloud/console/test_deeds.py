@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -95,6 +96,18 @@ def _actions() -> Iterator[tuple[str, str]]:
                     for one in told:
                         if isinstance(one, ast.Constant) and isinstance(one.value, str) and "." in one.value:
                             yield one.value, f"{file.relative_to(root)}:{node.lineno}"
+
+
+def test_an_action_that_looks_like_one_has_its_sentence_wherever_it_stands():
+    """Also where it reaches `record` by a variable."""
+    area = {action.partition(".")[0] for action in words.ACTIONS}
+    looks = re.compile(rf"({'|'.join(sorted(area))})\.[a-z]+([ .-][a-z]+)*")
+    found = set()
+    for file in Path(pages.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and looks.fullmatch(node.value):
+                found.add(node.value)
+    assert {one for one in found - set(words.ACTIONS) if not one.endswith((".html", ".json"))} == set()  # file names
 
 
 def test_every_action_has_its_sentence():
