@@ -58,7 +58,6 @@ fuzz: setup-test .venv/installed-for-fuzz ## Fuzz every parser with 10 million i
 	@nice -n 19 $(BIN)/python -m tests.fuzz --inputs $(INPUTS)
 
 pictures: setup-test ## Make the pictures in docs/images again
-	@$(BIN)/python -m tests.browser.pictures
 	@$(BIN)/python -m tests.browser.console_pictures
 	@$(BIN)/python -m tests.browser.bench_pictures
 	@$(BIN)/domino board life --chart docs/images/battery

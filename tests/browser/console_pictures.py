@@ -77,11 +77,10 @@ def make_day(service: Service, devices: list[int], now: datetime, chance: random
     """Heartbeats and presses, and now and then what is refused; gives the data of what was accepted."""
     silent = set(devices[:5])
     counters = dict.fromkeys(devices, 40)
+    long_ago = now - timedelta(hours=90)
     for device in silent:
         data = bytes(seal(device=device, key=service.keys.device_key(device, 0), counter=40, kind="alive", parcels=0))
-        service.hear(
-            _heard(device, data, now - timedelta(hours=90), chance), device=device, now=now - timedelta(hours=90)
-        )
+        service.hear(_heard(device, data, long_ago, chance), device=device, now=long_ago)
     at = now - timedelta(hours=30)
     replayed = b""
     while at < now - timedelta(seconds=40):
@@ -122,9 +121,8 @@ def carry_out(service: Service, now: datetime, chance: random.Random) -> None:
             round_of = Detail(round="Rennes 07", stop=chance.randrange(1, 60))
             for event, detail, hours in ((Event.PUT_ON_ROUND, round_of, 3), (Event.COLLECTED, Detail(notice=True), 5)):
                 with contextlib.suppress(WrongState):
-                    told = {"key": f"{event} {pickup.id}".replace(" ", "-"), "actor": "token a.legoff"}
-                    later = pickup.requested_at + timedelta(hours=hours)
-                    cloud.pickups.store.tell(conn, pickup.id, event, detail, **told, now=later)
+                    key, later = f"{event} {pickup.id}".replace(" ", "-"), pickup.requested_at + timedelta(hours=hours)
+                    cloud.pickups.store.tell(conn, pickup.id, event, detail, key=key, actor="token a.legoff", now=later)
 
 
 def _heard(device: int, data: bytes, at: datetime, chance: random.Random) -> bytes:
