@@ -11,7 +11,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The warning that editable installs are for developers is nothing to tell somebody who typed `make demo`.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --quiet --disable-pip-version-check
-WORKERS ?= 2
+# More than the cores that CI has: many tests wait for a board, a broker or a browser.
+WORKERS ?= 3
 INPUTS ?= 10000000
 export PYTHON
 # pyright would ask the network for a newer version of itself.
