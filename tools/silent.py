@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from cloud import database
+from cloud import database, pages
+from cloud.console import verdicts
 from cloud.fleet.model import format_id
 from cloud.fleet.rhythm import Verdict
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json
@@ -22,9 +23,6 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Buttons that are silent, longest first, with the reasoning: dead told from unused, and from late."""
-    from cloud import pages
-    from cloud.console import verdicts  # and with it numpy, which no other command has to wait for
-
     if verdict not in verdicts.LISTED:
         raise Failure(f"a list has {', '.join(verdicts.LISTED)} buttons", 2)
     now, at = database.now(), department and department.upper()

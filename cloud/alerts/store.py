@@ -392,9 +392,21 @@ def change_rule(
         conn.execute(kept.on_conflict_do_update(index_elements=["rule"], set_=columns))
     else:
         conn.execute(alert_settings.delete().where(alert_settings.c.rule == rule.name))
-    detail = {"before": before, "after": wanted}
+    detail = {"before": _told(before), "after": _told(wanted)}
     cloud.audit.store.record(conn, actor=by, action="alert.rule", subject=f"rule {rule.name}", now=now, **detail)
     return wanted
+
+
+def _told(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """As the audit trail takes them: a number that is not whole as text."""
+    return {
+        name: _told(value) if isinstance(value, Mapping) else _whole(value) if isinstance(value, float) else value
+        for name, value in changes.items()
+    }
+
+
+def _whole(value: float) -> int | str:
+    return int(value) if value.is_integer() else repr(value)
 
 
 def _as_changes(of: Terms) -> dict[str, object]:
@@ -412,7 +424,7 @@ def note_file(conn: sa.Connection, given: Mapping[str, Changes], now: datetime) 
     kept = insert(conn, alert_settings).values(rule=FILE, changes=said, changed_at=now, changed_by=FILE)
     columns = {name: kept.excluded[name] for name in ("changes", "changed_at")}
     conn.execute(kept.on_conflict_do_update(index_elements=["rule"], set_=columns))
-    detail = {"before": before, "after": said}
+    detail = {"before": _told(before), "after": _told(said)}
     cloud.audit.store.record(conn, actor=FILE, action="alert.rule", subject="rules", now=now, **detail)
 
 

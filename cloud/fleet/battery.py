@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from statistics import median
 from typing import Any
-
-import numpy as np
 
 
 class Pack(StrEnum):
@@ -78,10 +77,6 @@ LIFE_DAYS = 20.0, 15 * 365.25  # a DevKit on two cells; beyond that cells have a
 MEDIANS = 52  # at most: more add nothing that the curve's own doubt would not drown
 WEEK = timedelta(weeks=1)
 DAY = timedelta(days=1)
-
-_LIVES = np.geomspace(*LIFE_DAYS, 150)
-_USED = np.concatenate([np.linspace(0, 0.1, 6), np.linspace(0.13, 0.99, 25)])
-_EVENLY = np.log(np.gradient(_USED))  # equal shares weigh the same, however far apart the grid's points are
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +148,17 @@ def is_low(mv: int, temperature_c: int, stop_mv: int = CURVES[Pack.LITHIUM].stop
     return mv + COLD_MV[0] * max(0, WARM_C - temperature_c) <= stop_mv + (LOW_MV - CURVES[Pack.LITHIUM].stop_mv)
 
 
+@cache
+def _grid() -> tuple[Any, Any, Any]:
+    """Lives in days, shares used, and the logarithm of what each share weighs: equal shares weigh the same, however far
+    apart the grid's points are. numpy is loaded here and below by who asks after a battery, not by every press.
+    """
+    import numpy as np
+
+    used = np.concatenate([np.linspace(0, 0.1, 6), np.linspace(0.13, 0.99, 25)])
+    return np.geomspace(*LIFE_DAYS, 150), used, np.log(np.gradient(used))
+
+
 def outlook(readings: Sequence[Reading], use: Use, now: datetime, *, is_new: bool = False) -> Outlook | None:
     """What is known of the battery that is in there now; None without readings.
 
@@ -169,7 +175,8 @@ def outlook(readings: Sequence[Reading], use: Use, now: datetime, *, is_new: boo
     known = {"pack": pack, "since": weeks[0].at, "changed": changed, "now_mv": last.mv}
     known["temperature_c"] = last.temperature_c
     elapsed = max(0.0, (now - weeks[0].at) / DAY)
-    left = np.maximum(0, (1 - _USED)[:, None] * _LIVES[None, :] - elapsed)
+    lives, used, _ = _grid()
+    left = ((1 - used)[:, None] * lives[None, :] - elapsed).clip(min=0)
     low, days, high = (int(value) for value in _quantiles(left, weights, RANGE))
     is_over = _warmed(last) <= CURVES[pack].stop_mv
     if is_over:
@@ -211,7 +218,10 @@ def _last_change(weeks: Sequence[Reading]) -> int:
 
 
 def _weigh(weeks: Sequence[Reading], use: Use, changed: bool) -> tuple[Pack, Any]:
-    """The likeliest pack, and how likely each (share used, life) is with it: shape (len(_USED), len(_LIVES)), sum 1."""
+    """The likeliest pack, and how likely each (share used, life) is with it: shape (shares, lives), sum 1."""
+    import numpy as np
+
+    lived, used, evenly = _grid()
     days = np.array([(one.at - weeks[0].at) / DAY for one in weeks])
     said = np.array([float(one.mv) for one in weeks])
     cold = np.array([float(max(0, WARM_C - one.temperature_c)) for one in weeks])
@@ -219,7 +229,7 @@ def _weigh(weeks: Sequence[Reading], use: Use, changed: bool) -> tuple[Pack, Any
     spread = NOISE_MV**2 * np.eye(len(weeks)) + OFFSET_MV**2 + COLD_MV[1] ** 2 * np.outer(cold, cold)
     spread += SHAPE_MV**2 * np.exp(-apart / SHAPE_DAYS)
     whiten = np.linalg.inv(np.linalg.cholesky(spread))
-    gone = _USED[:, None, None] + days[None, None, :] / _LIVES[None, :, None]
+    gone = used[:, None, None] + days[None, None, :] / lived[None, :, None]
     wifi, sigfox = use.mah
     best: tuple[float, Pack, Any] | None = None
     for pack, curve in CURVES.items():
@@ -229,9 +239,9 @@ def _weigh(weeks: Sequence[Reading], use: Use, changed: bool) -> tuple[Pack, Any
         fit = -0.5 * np.sum(odd**2, axis=-1)
         lives = curve.usable_mah / np.array([sigfox * OTHER_USE, wifi / OTHER_USE])
         middle, width = np.log(lives).mean(), np.log(lives[1] / lives[0]) / 2 / 1.64  # nine of ten lie within
-        before = -(TAIL + 1) / 2 * np.log1p(((np.log(_LIVES) - middle) / width) ** 2 / TAIL)
+        before = -(TAIL + 1) / 2 * np.log1p(((np.log(lived) - middle) / width) ** 2 / TAIL)
         # New ones have lost nothing yet; of others nothing is known, but that equal shares are equally likely.
-        begun = _EVENLY - _USED / 0.02 if changed else _EVENLY
+        begun = evenly - used / 0.02 if changed else evenly
         log_weights = fit + before[None, :] + begun[:, None] + np.log(curve.likely)
         top = float(log_weights.max())
         evidence = top + float(np.log(np.exp(log_weights - top).sum())) - float(np.log(np.exp(begun).sum()))
@@ -243,6 +253,8 @@ def _weigh(weeks: Sequence[Reading], use: Use, changed: bool) -> tuple[Pack, Any
 
 
 def _quantiles(values: Any, weights: Any, at: Sequence[float]) -> list[float]:
+    import numpy as np
+
     order = np.argsort(values, axis=None)
     passed = np.cumsum(weights.ravel()[order])
     return [float(values.ravel()[order][min(np.searchsorted(passed, share), len(passed) - 1)]) for share in at]
@@ -252,10 +264,12 @@ def _path(
     pack: Pack, weights: Any, weeks: Sequence[Reading], now: datetime, days: int
 ) -> tuple[tuple[datetime, float, float, float], ...]:
     """The voltage from now on, as a pack at 20 °C: median, and the range that holds 95 of 100."""
-    curve, points = CURVES[pack], []
+    import numpy as np
+
+    (lives, used, _), curve, points = _grid(), CURVES[pack], []
     elapsed = (now - weeks[0].at) / DAY
     for ahead in np.linspace(0, max(days, 30), 25):
-        gone = _USED[:, None] + (elapsed + ahead) / _LIVES[None, :]
+        gone = used[:, None] + (elapsed + ahead) / lives[None, :]
         mv = np.interp(gone, curve.at, curve.mv)
         low, middle, high = _quantiles(mv, weights, RANGE)
         points.append((now + float(ahead) * DAY, middle, low, high))

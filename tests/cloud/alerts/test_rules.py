@@ -36,7 +36,7 @@ class Case:
 
 def fleet(home: House, count: int, silent: int) -> None:
     for number in range(count):
-        hours = 51 if number < silent else 47
+        hours = 80 if number < silent else 47
         home.button(0x100 + number, owner=True, last_seen_at=home.now - timedelta(hours=hours))
 
 

@@ -102,10 +102,10 @@ def test_a_round_of_the_keeper_counts_and_samples_and_a_second_one_finds_nothing
     assert silence.values["buttons 35"] == 1
 
 
-def test_silent_is_who_was_heard_before_but_missed_two_heartbeats(engine):
+def test_silent_is_who_was_heard_before_but_missed_three_heartbeats(engine):
     with engine.begin() as conn:
         heard = sa.text("UPDATE buttons SET last_seen_at = :at WHERE id = :id")
-        conn.execute(heard, {"id": DEVICE, "at": database.milliseconds(NOW - timedelta(hours=51))})
+        conn.execute(heard, {"id": DEVICE, "at": database.milliseconds(NOW - timedelta(hours=80))})
         conn.execute(heard, {"id": OTHER, "at": database.milliseconds(NOW - timedelta(hours=47))})
     with database.reading(engine) as conn:
         counted = GAUGES[SILENCE].count(conn, NOW)

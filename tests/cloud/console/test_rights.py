@@ -108,8 +108,9 @@ MAY = {
     Role.CUSTOMER: {Right.OWN},
     Role.VIEWER: {Right.SEE},
     Role.SUPPORT: {Right.SEE, Right.READ_STAMPS, Right.JUDGE},
-    Role.OPERATOR: {Right.SEE, Right.READ_STAMPS, Right.JUDGE, Right.OPERATE, Right.REDEEM},
-    Role.ADMIN: {Right.SEE, Right.READ_STAMPS, Right.JUDGE, Right.OPERATE, Right.REDEEM, Right.ADMINISTER},
+    Role.OPERATOR: {Right.SEE, Right.READ_STAMPS, Right.JUDGE, Right.OPERATE, Right.REDEEM, Right.COLLECT},
+    Role.ADMIN: {*Right} - {Right.OWN},
+    Role.POSTMAN: {Right.COLLECT},
     Role.SORTER: {Right.READ_STAMPS, Right.REDEEM},
 }
 NOBODYS = "999999999"  # an id that nothing has
