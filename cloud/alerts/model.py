@@ -110,10 +110,10 @@ RULES = (
     Rule(
         "silence",
         N_("Silence"),
-        N_("buttons with an owner that are not heard for twice their heartbeat period"),
+        N_("buttons that missed more words in a row than their link explains"),
         N_("department"),
         N_("department %(department)s: %(silent)s of %(buttons)s buttons silent"),
-        N_("none of them was heard for twice its heartbeat period"),
+        N_("each missed more words in a row than its link explains"),
         Severity.WARNING,
         (
             Limit("buttons", N_("silent buttons, at least"), 5, 1, 100_000),

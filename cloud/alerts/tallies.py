@@ -114,7 +114,7 @@ class _Counts:
         """Of each series and minute no more than SUBJECTS subjects, those with the most."""
         by: dict[tuple[str, int], list[tuple[str, int, str, int, int, int]]] = defaultdict(list)
         for (series, minute, subject), row in self.rows.items():
-            by[series, minute].append((series, minute, subject, *row))  # type: ignore[arg-type]
+            by[series, minute].append((series, minute, subject, *row))  # type: ignore[arg-type]  a row has three
         return [one for rows in by.values() for one in sorted(rows, key=lambda one: -one[3])[:SUBJECTS]]
 
 

@@ -31,7 +31,7 @@ def fill(service: Service) -> None:
             now=now,
         )  # fmt: skip
         conn.execute(sa.update(buttons).values(owner_id=claire.id, created_at=now - timedelta(days=400)))
-        fleet.issue_key(conn, fleet.find(conn, BUTTON), board="24:6f:28:aa:00:01", ticket="t")  # type: ignore[arg-type]
+        fleet.issue_key(conn, fleet.find(conn, BUTTON), board="24:6f:28:aa:00:01", ticket="t")  # type: ignore[arg-type]  it is there
         fleet.note_board(conn, BUTTON, firmware="0.1.0+3f9a2b1c", heartbeat_hours=24, now=now - timedelta(days=390))
     Life(service, now, is_lost=lambda back: back in (25, 12)).tell(260, press_every=8)
     for n in range(5):
