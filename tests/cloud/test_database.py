@@ -14,6 +14,9 @@ from cloud.accounts.store import accounts
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 
+MOMENTS = 100  # files that are opened by several at once: of the statement alone one in ten fails
+
+
 @pytest.fixture
 def url(tmp_path) -> str:
     url = f"sqlite:///{tmp_path / 'domino.db'}"
@@ -83,6 +86,22 @@ def test_a_reader_sees_the_moment_before_and_holds_up_no_writer(url):
         assert names(reader) == []
     with database.reading(engine) as reader:
         assert names(reader) == ["claire"]
+
+
+def test_several_may_open_a_new_database_at_once(tmp_path):
+    def open_all(of: int) -> None:
+        for at in range(MOMENTS):
+            start.wait(30)
+            with database.connect(f"sqlite:///{tmp_path}/{at}.db").connect() as conn:
+                modes[of].append(conn.exec_driver_sql("PRAGMA journal_mode").scalar_one())
+
+    start, modes = threading.Barrier(4), [[] for _ in range(4)]
+    threads = [threading.Thread(target=open_all, args=(of,)) for of in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert modes == [["wal"] * MOMENTS] * 4
 
 
 def test_two_writers_wait_for_each_other_instead_of_failing(url):
