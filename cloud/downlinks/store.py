@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 
-from cloud.database import BigId, Instant, insert, metadata
+from cloud.database import BigId, Instant, Many, insert, metadata
 from cloud.downlinks.model import (
     LASTS,
     OPEN,
@@ -130,16 +129,21 @@ def heartbeat_hours(conn: sa.Connection, button_id: int) -> int | None:
 
 # What a batch of uplinks does
 
+_UNPROVEN = Many(
+    "SELECT downlinks.id FROM {new} CROSS JOIN downlinks WHERE button_id = new.button AND proven_at IS NULL",
+    "button bigint",
+)
+
 
 def due(conn: sa.Connection, alives: Sequence[Alive], now: datetime) -> list[tuple[Alive, Configuration]]:
     """Note what `alives`, in the order of their counters, prove; gives what is to be sent, and with which of them.
 
     One look by index where nothing waits. The rows stay locked, so that nobody cancels what is being sealed.
     """
-    if not alives:
+    waiting = _UNPROVEN.rows(conn, [(id,) for id in {alive.button_id for alive in alives}])
+    if not waiting:
         return []
-    ids = {alive.button_id for alive in alives}
-    pending = _read(conn, _among(conn, ids), downlinks.c.proven_at.is_(None), lock=True)
+    pending = _read(conn, downlinks.c.id.in_([id for (id,) in waiting]), downlinks.c.proven_at.is_(None), lock=True)
     proofs: dict[int, datetime] = {}
     periods: dict[int, int] = {}
     ready: list[tuple[Alive, Configuration]] = []
@@ -198,13 +202,6 @@ def sent(conn: sa.Connection, pairs: Collection[tuple[Alive, Configuration]], no
             for alive, one in pairs
         ],
     )
-
-
-def _among(conn: sa.Connection, ids: Collection[int]) -> sa.ColumnElement[bool]:
-    """As one array where the database has them: a thousand parameters cost more than the look itself."""
-    if conn.dialect.name == "postgresql":
-        return downlinks.c.button_id == sa.any_(sa.literal(list(ids), ARRAY(sa.BigInteger)))
-    return downlinks.c.button_id.in_(ids)
 
 
 def _read(

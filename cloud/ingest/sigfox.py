@@ -7,7 +7,7 @@ read is left out and never costs a press.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -70,27 +70,24 @@ def read_callback(payload: bytes, device: str | None = None, renamed: Mapping[st
     if len(payload) > SIZE_LIMIT:
         raise Rejected(Result.MALFORMED, f"{len(payload)} bytes; a callback has at most {SIZE_LIMIT}")
     said = _fields(payload)
-
-    def field(name: str) -> Any:
-        if name in said and not renamed:
-            return said[name]  # as nearly always
-        for known in (renamed[name],) if name in renamed else FIELDS[name]:
-            if known in said:
-                return said[known]
-        return None
-
-    named = field("device")
-    stations = _stations(field("duplicates"), field("station"), field("rssi"))
+    if renamed or not said.keys() >= FIELDS.keys():  # else there is nothing to look for, as over MQTT
+        said = {name: _first(said, (renamed[name],) if name in renamed else known) for name, known in FIELDS.items()}
+    named = said["device"]
+    stations = _stations(said["duplicates"], said["station"], said["rssi"])
     return Reception(
         topic if topic is not None and named == device else _device(named, topic),
         str(device if named is None else named),
-        _data(field("data")),
-        _time(field("time")),
-        _whole(field("seqNumber"), 0, 0xFFFF),
-        field("ack") in _TRUE,
-        _quality(field("lqi")) or link_quality(read_copies(stations)),
+        _data(said["data"]),
+        _time(said["time"]),
+        _whole(said["seqNumber"], 0, 0xFFFF),
+        said["ack"] in _TRUE,
+        _quality(said["lqi"]) or link_quality(read_copies(stations)),
         stations,
     )
+
+
+def _first(said: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((said[name] for name in names if name in said), None)
 
 
 def link_quality(copies: tuple[Copy, ...]) -> str | None:
@@ -193,7 +190,7 @@ def _number(said: Any) -> float | None:
 
 
 def _whole(said: Any, least: int, most: int) -> int | None:
-    number = _number(said)
+    number = said if type(said) is int else _number(said)
     return int(number) if number is not None and least <= number <= most else None
 
 

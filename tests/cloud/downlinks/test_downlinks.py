@@ -235,7 +235,7 @@ def test_a_batch_without_an_alive_asks_the_queue_nothing_and_one_with_asks_once(
     asked: list[str] = []
 
     def note(*said: object) -> None:
-        if re.search(r"\b(FROM|UPDATE) downlinks\b", str(said[2])):
+        if re.search(r"\b(FROM|JOIN|UPDATE) downlinks\b", str(said[2])):
             asked.append(str(said[2]))
 
     event.listen(engine, "before_cursor_execute", note)
