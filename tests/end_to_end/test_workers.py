@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,18 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
+import cloud.accounts.store as accounts
 import cloud.fleet.store as fleet
 from cloud import database
+from cloud.accounts import guard, passwords
+from cloud.accounts.model import Role
 from cloud.frames.model import Result
 from cloud.frames.store import frames
 from cloud.ingest.keys import make_keys
 from cloud.pickups.store import pickups
 from cloud.stamps.store import stamps
+from tests.cloud.console.streaming import Client, until
+from tests.cloud.web.site import PASSWORD, csrf_of
 from tests.end_to_end.service import DOMINO, domino
 from tests.mqtt import Publisher, publish
 from tests.sealing import callback, seal
@@ -56,6 +62,13 @@ class Site:
     @contextmanager
     def web(self) -> Iterator[dict[str, Any]]:
         yield from self._started("web", self.options("--http-port", "0"))
+
+    def beside(self) -> "Site":
+        """The same database and keys on another machine, as far as a folder can be one."""
+        folder = self.folder.with_name("beside")
+        folder.mkdir(mode=0o700)
+        shutil.copy(self.folder / "master.key", folder)
+        return replace(self, folder=folder)
 
     def _started(self, command: str, options: list[str]) -> Iterator[dict[str, Any]]:
         log_file = self.folder / f"{command}.log"
@@ -135,6 +148,31 @@ def test_two_workers_share_the_presses_and_one_that_is_killed_loses_and_doubles_
     assert health["parts"] == {"worker 1": "up", "worker 2": "up"}
     assert 'domino_frames_total{result="accepted",worker="2"}' in metrics
     assert 'domino_worker_starts_total{worker="1"} 2.0' in metrics
+
+
+def test_any_of_several_web_processes_serves_a_stream_a_form_and_a_session_that_another_began(site: Site):
+    with site.engine.begin() as conn:
+        kept = passwords.digest(PASSWORD)
+        accounts.add(conn, name="anne", display_name="Anne", role=Role.ADMIN, password=kept, now=database.now())
+    with site.ingest(1), Publisher(site.broker.port) as publisher, site.web() as one, site.beside().web() as two:
+        with httpx2.Client() as browser:
+            browser.post(f"{one['http_url']}/sign-in", data={"name": "anne", "password": PASSWORD})
+            cookie = browser.cookies[guard.COOKIE]
+            page = browser.get(f"{one['http_url']}/buttons/{FIRST_ID:08X}").text
+            form = {"text": "seen on the round", "csrf": csrf_of(page)}
+            noted = browser.post(f"{two['http_url']}/buttons/{FIRST_ID:08X}/notes", data=form)
+            assert noted.status_code == 303
+            assert "seen on the round" in browser.get(f"{one['http_url']}{noted.headers['location']}").text
+
+        seen: list[int] = []
+        # Each time the connection is cut and leads elsewhere, at the last when all has come.
+        for at, (web, up_to) in enumerate([(one, 5), (two, 15), (one, 25), (two, 40)]):
+            publisher.send(site.presses(10, first=10 * at))
+            with Client(web["http_url"], cookie).open(after=0, last_event_id=len(seen)) as events:
+                told = until(events, up_to)
+            seen += [id for news in told for id, *_ in news.rows]
+            assert told[-1].id == len(seen)
+    assert seen == list(range(1, 41))
 
 
 def stamped(site: Site) -> int:
