@@ -1,14 +1,16 @@
-"""The list of buttons over HTTP, in a large fleet with a long log and in a small one, on SQLite and PostgreSQL.
+"""The console's pages over HTTP, with a large fleet and a long log and with a small one, on SQLite and PostgreSQL.
 
-`python -m tests.benchmarks.fleet_list` fills both with SQL, asks for pages under typical filters and orders, one after
-another on one connection, and writes build/bench/fleet_list.json; 100 000 buttons and 5 million frames need 3 GB on the
-disk, all of it deleted again, and some minutes.
+`python -m tests.benchmarks.desk_pages` fills both with SQL and counts their logs, asks for the list of buttons under
+typical filters and orders and for the other pages, one after another on one connection, and writes
+build/bench/desk_pages.json; 100 000 buttons and 5 million frames need 3 GB on the disk, all of it deleted again, and
+half an hour.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -16,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
+import prometheus_client
 import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +26,9 @@ from rich.table import Table
 from cloud import database
 from cloud.accounts import guard
 from cloud.console.desk import ROWS
+from cloud.console.keeper import FigureKeeper
 from cloud.fleet import filters, listing
+from cloud.frames.store import last_id
 from tests import postgres
 from tests.benchmarks import asker, report
 from tests.benchmarks.measure import nearest_rank
@@ -43,7 +48,7 @@ SETTINGS = {
 
 # What is asked for, and whether of a page in the middle of what is found.
 Cases = Mapping[str, tuple[str, bool]]
-CASES: Cases = {
+LIST: Cases = {
     "all, last heard first": ("", False),
     "all, in the middle": ("", True),
     "longest silent first": ("sort=heard", False),
@@ -67,6 +72,17 @@ CASES: Cases = {
     "battery below": ("battery=2300", False),
     "old key, revoked, by id": ("key=2&state=revoked&sort=id", False),
 }
+# Other pages by their addresses, of the first button and the newest frame; and what they show.
+PAGES = {
+    "overview": ("/", 'id="kpis"'),
+    "stream": ("/live", 'id="frames"'),
+    "silent buttons": ("/silent", "<main"),
+    "orders": ("/pickups", "<main"),
+    "alerts": ("/alerts", "<main"),
+    "a button": (f"/buttons/{STEP:08X}", "<main"),
+    "a frame": ("/frames/{newest}", "<main"),
+}
+CASES = (*LIST, *PAGES)
 
 BUTTONS = """
 INSERT INTO buttons (id, key_generation, state, place, department, place_key, label, owner_id, created_at, last_seen_at,
@@ -137,12 +153,19 @@ def services(folder: Path, sizes: Mapping[str, tuple[int, int]]) -> Iterator[dic
                 url = end.enter_context(cluster.database()) if kind == "PostgreSQL" else None
                 service = end.enter_context(running_service(home, url))
                 fill(service.engine, buttons, frames)
-                print(f"{kind}: {buttons} buttons, {frames} frames", file=sys.stderr)  # noqa: T201
+                began = time.monotonic()
+                FigureKeeper(service.engine, 0, prometheus_client.CollectorRegistry()).tend()
+                counted = f"counted in {time.monotonic() - began:.0f} s"
+                print(f"{kind}: {buttons} buttons, {frames} frames, {counted}", file=sys.stderr)  # noqa: T201
                 found[kind, size] = service
         yield found
 
 
-def address(service: Service, query: str, middle: bool) -> str:
+def address(service: Service, case: str) -> str:
+    if case in PAGES:
+        with database.reading(service.engine) as conn:
+            return PAGES[case][0].format(newest=last_id(conn))
+    query, middle = LIST[case]
     if not middle:
         return f"/buttons?{query}".rstrip("?")
     asked, now = filters.parse(query), database.now()
@@ -153,7 +176,7 @@ def address(service: Service, query: str, middle: bool) -> str:
     return f"/buttons?{asked.address(after=str(after))}"
 
 
-def run(folder: Path, *, buttons: int, frames: int, times: int, cases: Cases = CASES) -> list[Figure]:
+def run(folder: Path, *, buttons: int, frames: int, times: int, cases: Sequence[str] = CASES) -> list[Figure]:
     small = min(SMALL, buttons)
     sizes = {"large": (buttons, frames), "small": (small, min(frames, small))}
     figures = []
@@ -163,16 +186,16 @@ def run(folder: Path, *, buttons: int, frames: int, times: int, cases: Cases = C
             # The two take turns, so that whatever else the machine does disturbs both.
             with serving(found[kind, "small"].app) as small_url, serving(found[kind, "large"].app) as large_url:
                 cookies = {size: f"{guard.COOKIE}={found[kind, size].cookie()}" for size in sizes}
-                for (case, (query, middle)), _ in product(cases.items(), range(TURNS)):
+                for case, _ in product(cases, range(TURNS)):
                     for size, url in (("small", small_url), ("large", large_url)):
                         taken[size, case] += asker.ask(
                             address=urlsplit(url).netloc,
                             headers={"cookie": cookies[size]},
                             times=max(1, times // TURNS),
                             method="GET",
-                            path=address(found[kind, size], query, middle),
+                            path=address(found[kind, size], case),
                             body=None,
-                            expects='id="list"',
+                            expects=PAGES[case][1] if case in PAGES else 'id="list"',
                         )
             for size, (count, log) in sizes.items():
                 for case in cases:
@@ -183,7 +206,7 @@ def run(folder: Path, *, buttons: int, frames: int, times: int, cases: Cases = C
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fleet_list", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.desk_pages", description=__doc__)
     parser.add_argument("--buttons", type=int, default=100_000)
     parser.add_argument("--frames", type=int, default=5_000_000)
     parser.add_argument("--times", type=int, default=40)
@@ -193,8 +216,8 @@ def main() -> None:
     with TemporaryDirectory(dir=BUILD) as folder:
         figures = run(Path(folder), buttons=asked.buttons, frames=asked.frames, times=asked.times)
     told = {"machine": machine, "rows_a_page": ROWS, "figures": [asdict(figure) for figure in figures]}
-    (BUILD / "fleet_list.json").write_text(json.dumps(told, indent=2))
-    table = Table(title="GET /buttons, ms", caption=f"load {machine['load']}, {machine['cores']} cores")
+    (BUILD / "desk_pages.json").write_text(json.dumps(told, indent=2))
+    table = Table(title="GET, ms", caption=f"load {machine['load']}, {machine['cores']} cores")
     for heading in ("what", "buttons", "SQLite p50", "p95", "× small", "PostgreSQL p50", "p95", "× small"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     by = {(figure.database, figure.case, figure.buttons): figure for figure in figures}
