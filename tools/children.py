@@ -25,7 +25,7 @@ from types import MappingProxyType
 from cloud.secret import for_children
 
 LOOPBACK = "127.0.0.1"
-START_S = 20  # a broker with a full store on a loaded machine; the usual start takes 0.1 s
+START_S = 60  # a broker with a full store, a database to bring up to date, a loaded machine; usual are 0.1 to 4 s
 END_S = 10  # from SIGTERM to SIGKILL
 LAST_LINES = 12  # of a dead child's log, in the error
 ACK_WAIT_S = 5  # then nats-server repeats what is unacknowledged; its default, 30, would be the pause after a crash
