@@ -201,6 +201,10 @@ class Words:
         """``Oct 26``, ``oct. 26``."""
         return format_date(moment, "MMM yy", locale=self.lang)
 
+    def month_of_year(self, moment: date) -> str:
+        """``Oct 2026``, ``oct. 2026``."""
+        return format_date(moment, "MMM y", locale=self.lang)
+
     def weekday(self, moment: date) -> str:
         """``Fri 20 Nov``, ``ven. 20 nov.``."""
         return format_date(moment, "EEE d MMM", locale=self.lang)
@@ -235,6 +239,7 @@ def _environment(lang: str) -> jinja2.Environment:
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_gettext_translations(words.messages, newstyle=True)  # type: ignore[attr-defined]
+    environment.globals["lang"] = lang  # macros that are imported see no page's
     environment.filters.update(
         pairs=pairs,
         device_id=device_id,
@@ -246,6 +251,7 @@ def _environment(lang: str) -> jinja2.Environment:
         clock=words.clock,
         day=words.day,
         month=words.month,
+        month_of_year=words.month_of_year,
         short_day=words.short_day,
         weekday=words.weekday,
         say=words.say,

@@ -15,6 +15,7 @@ from cloud.console.desk import See
 from cloud.console.explain import ANSWER_SIZE, MOST_TEXT, Pasted, Unreadable
 from cloud.fleet.model import Button, State, format_id, parse_id
 from cloud.frames.model import Frame, Result
+from cloud.frames.reasons import read
 from cloud.frames.store import Claimed
 from cloud.ingest.downlink import Status
 from cloud.ingest.keys import Keys
@@ -96,7 +97,7 @@ def _try(
     try:
         opened = open_any(pasted.data, button, keys)
     except Rejected as rejected:
-        return Verdict("bad", N_("does not open"), rejected.reason), None, None
+        return Verdict("bad", N_("does not open"), read(rejected.reason)[0]), None, None
     known = cloud.frames.store.claimed(conn, [opened.key]).get(opened.key)
     return _verdict(opened, button, known), opened, None
 

@@ -188,7 +188,7 @@ def _of_frames(life: Life) -> Iterator[_Done]:
         kept, key = frame.received_at, (frame.key_generation, frame.counter)
         if frame.result is not Result.ACCEPTED:
             if frame.result is not Result.DUPLICATE or key not in accepted:
-                yield kept, 2, "seal", N_("Heard again: %(result)s", result=Said(frame.result)), _verbatim(frame)
+                yield kept, 2, "seal", N_("Heard again: %(result)s", result=Said(frame.result)), frame.why
             continue
         heard_at = _heard_at(frame)
         counted = N_("Counter %(counter)s, in flash before anything is radiated", counter=frame.counter)
@@ -258,7 +258,7 @@ def _opened(frame: Frame, before: int | None, copies: int) -> Why:
         said.append(N_("one further copy folded in"))
     elif copies:
         said.append(N_("%(copies)s further copies folded in", copies=copies))
-    return (*said, *_verbatim(frame))
+    return (*said, *frame.why)
 
 
 def _kept(frame: Frame) -> Why:
@@ -269,10 +269,6 @@ def _kept(frame: Frame) -> Why:
     if took < timedelta(seconds=2):  # the network says whole seconds
         return came, N_("within two seconds of being heard")
     return came, N_("%(seconds)s s after it was heard", seconds=round(took.total_seconds()))
-
-
-def _verbatim(frame: Frame) -> Why:
-    return (frame.reason,) if frame.reason else ()
 
 
 # The order, its stamp, its round and its end

@@ -56,6 +56,8 @@ def _heartbeat(button: Button, habit: Habit) -> Said:
     hours = button.heartbeat_hours or DEFAULT_HOURS
     if habit.between is not None and hours == DEFAULT_HOURS:
         first, last = habit.between
+        if first == last:
+            return N_("Its heartbeat comes every day, mostly at %(at)s.", at=first)
         return N_("Its heartbeat comes every day, mostly between %(first)s and %(last)s.", first=first, last=last)
     if button.heartbeat_hours is None:
         return N_("Its heartbeat comes every 24 h, as long as it was told no other.")

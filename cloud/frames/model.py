@@ -9,6 +9,8 @@ from hashlib import blake2s
 from typing import Any
 
 from cloud.fleet.model import department
+from cloud.frames.reasons import read
+from cloud.words import Said
 
 MOST_COPIES = 32  # stations shown of one message
 _STATION = re.compile(r"[0-9A-Za-z_.-]{1,32}")
@@ -107,6 +109,11 @@ class Frame:
     @property
     def department(self) -> str | None:
         return department(self.place)
+
+    @property
+    def why(self) -> tuple[Said | str, ...]:
+        """The reason, to be said in any language."""
+        return read(self.reason)
 
     @property
     def trace(self) -> str | None:
