@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import cloud.frames.store
 from cloud import database, pages
 from cloud.accounts.model import Role
-from cloud.console import filters, live_page, replay
+from cloud.console import filters, live_page
 from cloud.console.filters import KINDS, Rows, View
-from cloud.console.replay import SPEEDS, Moment, Replay
+from cloud.replay import SPEEDS, Moment, Replay
 from cloud.console.sampling import BURST, FEWER, ROWS_S, Sampler
 from cloud.frames.model import STEPS, Filter, Result, drawn
 from cloud.frames.store import frames
