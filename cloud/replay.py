@@ -112,7 +112,7 @@ class Moment:
         name, path = way.groups()
         if name is None:  # a form: what its address asks for gives way to its fields
             field = f'<input type="hidden" name="{PARAMETER}" value="{self.replay}">'
-            return way[0] if 'method="post"' in way[0] else way[0] + field
+            return way[0] if 'method="' in way[0] else way[0] + field
         if f"{PARAMETER}=" in path:
             return way[0]
         path, mark, fragment = path.partition("#")

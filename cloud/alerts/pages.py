@@ -5,7 +5,6 @@ Acknowledging works from the list without leaving it; the list is asked for anew
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Any
 

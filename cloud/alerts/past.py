@@ -57,9 +57,7 @@ class Open:
 def open_at(conn: sa.Connection, at: datetime, scanned: int = SCANNED) -> Open:
     newest = conn.scalar(sa.select(sa.func.max(alerts.c.id))) or 0
     since = alerts.c.id > newest - scanned
-    may_have_been = sa.or_(
-        alerts.c.state.in_([State.OPEN, State.CLOSED]), sa.and_(since, alerts.c.ended_at > at)
-    )
+    may_have_been = sa.or_(alerts.c.state.in_([State.OPEN, State.CLOSED]), sa.and_(since, alerts.c.ended_at > at))
     found = store.read(conn, may_have_been, alerts.c.first_at <= at)
     lives = _lives(conn, [one.id for one in found], at)
     silences = store.in_force(conn, at)

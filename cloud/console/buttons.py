@@ -46,14 +46,16 @@ def show_button(
     with database.reading(request.app.state.engine) as conn:
         button = _found(conn, id)
         if moment.is_replay and button.created_at > now:
-            said = N_("Button %(id)s was not yet in the fleet at %(time)s.", id=format_id(button.id), time=pages.time_of_day(moment.now))
+            said = N_(
+                "Button %(id)s was not yet in the fleet at %(time)s.",
+                id=format_id(button.id),
+                time=pages.time_of_day(moment.now),
+            )
             return pages.not_yet(request, said, button.created_at)
         seen = _then(conn, request, button, now, before) if moment.is_replay else _now(conn, request, button, before)
         button = seen.button
         owner = desk.owner(conn, button)
-        notes = cloud.fleet.notes.newest(
-            conn, button.id, before=notes_before, until=now if moment.is_replay else None
-        )
+        notes = cloud.fleet.notes.newest(conn, button.id, before=notes_before, until=now if moment.is_replay else None)
     words, facts, link_days, configurations = seen.words, seen.facts, seen.link_days, seen.configurations
     readings = [battery.Reading(word.at, word.battery_mv, word.temperature_c) for word in words]
     outlook = battery.outlook(readings, _use(words), now, is_new=len(words) < history.WORDS)
@@ -64,7 +66,9 @@ def show_button(
     strip = rhythm.strip(said, _periods(button, configurations), now, PARIS)
     presses = [word for word in words if word.kind == "pickup"]
     stations = history.usual_stations(link_days)
-    downlinks = [(one.queued_at, one.at(now), one) for one in configurations] + [(one.at, None, one) for one in seen.answers]
+    downlinks = [(one.queued_at, one.at(now), one) for one in configurations] + [
+        (one.at, None, one) for one in seen.answers
+    ]
     return desk.render(
         request,
         "console/button.html",

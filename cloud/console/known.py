@@ -13,8 +13,8 @@ from cloud.appeals.model import Appeal
 from cloud.appeals.model import State as AppealState
 from cloud.audit.model import Entry
 from cloud.console.thread import Life
-from cloud.downlinks.model import State as DownlinkState
 from cloud.downlinks.model import Configuration
+from cloud.downlinks.model import State as DownlinkState
 from cloud.fleet.model import Button, State
 from cloud.frames.history import Said
 from cloud.frames.model import Frame, Result

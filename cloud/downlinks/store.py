@@ -109,9 +109,7 @@ def of_button(conn: sa.Connection, button_id: int, limit: int = 20) -> list[Conf
     return [_configuration(row) for row in conn.execute(newest.limit(limit))]
 
 
-def answers(
-    conn: sa.Connection, button_id: int, limit: int = 20, *, until: datetime | None = None
-) -> list[Answer]:
+def answers(conn: sa.Connection, button_id: int, limit: int = 20, *, until: datetime | None = None) -> list[Answer]:
     """What the button was answered in its uplinks' own right, newest first; with `until`, up to then."""
     of = uplinks.c
     query = (

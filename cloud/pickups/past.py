@@ -102,7 +102,7 @@ def pressed_in(since: datetime, until: datetime) -> sa.ColumnElement[bool]:
 def reached(
     step: str, since: datetime | None = None, until: datetime | None = None, now: datetime | None = None
 ) -> sa.ColumnElement[bool]:
-    """For a query of orders: those that have come to one of STEPS, in [since, until) where these are given, by `now`."""
+    """For a query of orders: those that have come to one of STEPS, in [since, until) where given, and by `now`."""
     events, stamp = pickup_events.alias(), stamps.alias()  # the query may have them both for its own ends
     happened = [events.c.event == step]
     redeemed = [stamp.c.pickup_id == pickups.c.id, stamp.c.state == StampState.REDEEMED]
