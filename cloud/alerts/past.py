@@ -99,7 +99,7 @@ def alert(one: Alert, life: Sequence[Past], at: datetime) -> Alert | None:
         one,
         state=State.OPEN if ended is None else State.CLOSED if ended.event == Event.CLOSED else State.ENDED,
         times=len(begins),
-        opened_at=one.opened_at if len(begins) == one.times else begins[-1].at,
+        opened_at=_since(one, begins),
         gone_at=one.gone_at if ended is None and one.gone_at is not None and one.gone_at <= at else None,
         ended_at=ended and ended.at,
         ended_by=ended and ended.actor,
@@ -108,6 +108,13 @@ def alert(one: Alert, life: Sequence[Past], at: datetime) -> Alert | None:
         acked_by=acked and acked.actor,
         acked_word=acked and acked.word,
     )
+
+
+def _since(one: Alert, begins: Sequence[Past]) -> datetime:
+    """Since when the condition was there; of an opening between the first and the last it is known when it was told."""
+    if len(begins) == 1:
+        return one.first_at
+    return one.opened_at if len(begins) == one.times else begins[-1].at
 
 
 def opened_at(conn: sa.Connection, id: int) -> datetime | None:
