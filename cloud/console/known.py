@@ -114,6 +114,8 @@ def button(
     newest = said[-1] if said else None
     is_claimed = of.claimed_at is None or of.claimed_at <= now
     is_planned = of.rekey_planned_at is not None and of.rekey_planned_at <= now
+    given = [one.at for one in deeds if one.action == "button.key"]
+    has_board = not given or min(given) <= now
     is_flashed = of.firmware_at is not None and of.firmware_at <= now
     return replace(
         of,
@@ -126,6 +128,8 @@ def button(
         battery_mv=newest.battery_mv if newest else None,
         temperature_c=newest.temperature_c if newest else None,
         heartbeat_hours=_hours(of, queue, now),
+        key_board=of.key_board if has_board else None,
+        key_ticket=of.key_ticket if has_board else None,
         firmware=of.firmware if is_flashed else None,
         firmware_at=of.firmware_at if is_flashed else None,
         rekey_planned_at=of.rekey_planned_at if is_planned else None,
@@ -142,6 +146,8 @@ def _generation(of: Button, said: Sequence[Said], deeds: Sequence[Entry], now: d
 
 def _standing(of: Button, deeds: Sequence[Entry], now: datetime) -> dict[str, object]:
     """Whether it was revoked, by whom and why, from what was done to it before, else from what was done after."""
+    if of.revoked_at is not None and of.revoked_at <= now:
+        return {}  # and it is still
     active = {"state": State.ACTIVE, "revoked_at": None, "revoked_by": None, "revoked_why": None}
     turns = [one for one in deeds if one.action in ("button.revoke", "button.found")]
     if (before := next((one for one in turns if one.at <= now), None)) is not None:

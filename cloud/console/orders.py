@@ -1,9 +1,10 @@
 """The orders: their list, and one as a thread from the press to the door."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlencode
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -23,6 +24,8 @@ from cloud.frames.model import Result
 from cloud.pickups import past
 from cloud.pickups.model import State
 from cloud.stamps import item, ledger
+from cloud.stamps.model import Stamp
+from cloud.stamps.vault import Vault
 from cloud.words import N_
 
 FRAMES = 100  # of one order; who asks on and on has more
@@ -105,7 +108,7 @@ def show_order(request: Request, session: See, moment: Now, id: Id) -> Response:
             cloud.frames.store.of_pickup(conn, id, FRAMES),
             cloud.frames.store.counters_before(conn, id, FRAMES, until=until),
             stamp,
-            [] if stamp is None else ledger.of_stamp(conn, vault, stamp),
+            [] if stamp is None else _readings(conn, vault, stamp, until),
             cloud.appeals.store.about(conn, vault, **named, since=pickup.requested_at),
         )
         button = cloud.fleet.store.find(conn, pickup.button_id)
@@ -151,6 +154,14 @@ def show_order(request: Request, session: See, moment: Now, id: Id) -> Response:
         and Right.OPERATE in session.account.rights
         and pickup.state in (State.REQUESTED, State.CONFIRMED),
     )
+
+
+def _readings(conn: sa.Connection, vault: Vault, stamp: Stamp, until: datetime | None) -> list[ledger.Read]:
+    """The newest; with `until` the newest of then, and those that came after."""
+    newest = ledger.of_stamp(conn, vault, stamp)
+    if until is None:
+        return newest
+    return [*ledger.of_stamp(conn, vault, stamp, until=until), *(one for one in newest if one.at > until)]
 
 
 def _number(id: int) -> str | None:

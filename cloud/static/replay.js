@@ -36,14 +36,14 @@ addEventListener("keydown", (event) => {
 });
 
 // A page that shows a moment, and has no stream. Its main part says when it changes next (data-next, in milliseconds
-// since 1970; empty: not any more), since of what is past that is known; else it is looked at every few seconds.
+// since 1970), since of what is past that is known; else it is looked at every few seconds.
 const moves = !band.classList.contains("beside") && !document.getElementById("frames")?.dataset.after;
 let lookedAt = Date.now();
 let looking = false;
 
 function isDue() {
   const next = document.querySelector("main [data-next]")?.dataset.next;
-  const isNews = next === undefined || (next !== "" && shown() > Number(next));
+  const isNews = next === undefined || shown() > Number(next);
   return isNews && Date.now() - lookedAt > (next === undefined ? LOOK_MS : 1_000) && !isBusy();
 }
 

@@ -97,12 +97,12 @@ def test_a_thread_moves_on_when_the_next_is_known_and_to_the_end(service: Servic
     browser, now, seen = service.browser(), life.pressed_at - MINUTE, []
     while True:
         page = browser.get(at(now, f"/pickups/{life.pickup_id}"))
-        [coming] = re.findall(r'data-next="(\d*)"', page.text)
+        coming = re.findall(r'data-next="(\d+)"', page.text)
         seen.append(len(steps(page.text)) if page.status_code == 200 else 0)
         if not coming:
             break
-        assert int(coming) > database.milliseconds(now)
-        now = database.moment(int(coming))
+        assert int(coming[0]) > (database.milliseconds(now) or 0)
+        now = database.moment(int(coming[0]))
 
     assert seen == sorted(seen)
     assert seen[0] == 0
@@ -343,6 +343,26 @@ def test_a_queue_of_downlinks_is_shown_as_far_as_its_rows_tell(service: Service)
     assert then(6) == []
     assert then(4) == [(48, "queued")]
     assert then(2) == [(72, "queued"), (48, "superseded")]
+
+
+def test_a_heartbeat_period_holds_from_its_proof_on(service: Service):
+    existed(service, NOW - timedelta(days=9))
+    with service.engine.begin() as conn:
+        cloud.downlinks.store.configure(
+            conn, BUTTON, 48, reason="battery", by="staff n.arnaud", now=NOW - timedelta(hours=5)
+        )
+        conn.execute(cloud.downlinks.store.downlinks.update().values(proven_at=NOW, state="proven", changed_at=NOW))
+        conn.execute(buttons.update().values(heartbeat_hours=48))
+    with database.reading(service.engine) as conn:
+        row, queue = cloud.fleet.store.find(conn, BUTTON), cloud.downlinks.store.of_button(conn, BUTTON)
+    assert row is not None
+
+    def hours(now: datetime) -> int | None:
+        return known.button(row, last_seen_at=None, said=[], deeds=[], queue=queue, now=now).heartbeat_hours
+
+    assert hours(NOW - MINUTE) is None
+    assert hours(NOW) == 48
+    assert [one.state for one in known.configurations(queue, NOW - MINUTE)] == ["sent"]
 
 
 # Alerts
