@@ -20,8 +20,9 @@ import cloud.fleet.store
 import cloud.frames.past
 import cloud.frames.store
 import cloud.pickups.store
-from cloud import database
+from cloud import database, pages
 from cloud.accounts.model import Role
+from cloud.alerts import model
 from cloud.alerts import store as alerts
 from cloud.console import known, store, verdicts
 from cloud.fleet.model import format_id
@@ -319,13 +320,13 @@ def test_a_button_that_was_revoked_and_found_again_was_revoked_in_between(servic
             )
         conn.execute(buttons.update().values(key_generation=1, last_counter=0))
 
-    pages = {days: text(browser.get(at(NOW - timedelta(days=days), "/buttons/00D1F3A7")).text) for days in (4, 2, 0)}
+    shown = {days: text(browser.get(at(NOW - timedelta(days=days), "/buttons/00D1F3A7")).text) for days in (4, 2, 0)}
 
-    assert "Revoked" not in pages[4]
-    assert "Revoked 24 h ago by staff n.arnaud: lost on a tram." in pages[2].replace("1 day", "24 h")
-    assert "0 (0 to 3)" in pages[2]
-    assert "Revoked" not in pages[0]
-    assert "1 (0 to 3)" in pages[0]
+    assert "Revoked" not in shown[4]
+    assert "Revoked 24 h ago by staff n.arnaud: lost on a tram." in shown[2].replace("1 day", "24 h")
+    assert "0 (0 to 3)" in shown[2]
+    assert "Revoked" not in shown[0]
+    assert "1 (0 to 3)" in shown[0]
 
 
 def test_a_queue_of_downlinks_is_shown_as_far_as_its_rows_tell(service: Service):
@@ -351,7 +352,8 @@ def test_a_heartbeat_period_holds_from_its_proof_on(service: Service):
         cloud.downlinks.store.configure(
             conn, BUTTON, 48, reason="battery", by="staff n.arnaud", now=NOW - timedelta(hours=5)
         )
-        conn.execute(cloud.downlinks.store.downlinks.update().values(proven_at=NOW, state="proven", changed_at=NOW))
+        told = {"sendings": 1, "sent_at": NOW - timedelta(hours=2), "proven_at": NOW}
+        conn.execute(cloud.downlinks.store.downlinks.update().values(**told, state="proven", changed_at=NOW))
         conn.execute(buttons.update().values(heartbeat_hours=48))
     with database.reading(service.engine) as conn:
         row, queue = cloud.fleet.store.find(conn, BUTTON), cloud.downlinks.store.of_button(conn, BUTTON)
@@ -423,7 +425,7 @@ def test_the_alerts_of_then_are_those_that_were_open_then(home: House):
 
 
 def _silence(home: House, subject: str) -> int:
-    asked = cloud.alerts.model.silence(
+    asked = model.silence(
         rule="", subject=subject, department="", reason="work there", hours=1, by="staff n.arnaud", now=home.now
     )
     with home.engine.begin() as conn:
@@ -442,18 +444,18 @@ def test_an_alerts_page_of_then_tells_its_life_up_to_then(service: Service):
         alerts.close(conn, 1, by="staff n.arnaud", word="done", now=NOW + 4 * MINUTE)
     browser = service.browser(Role.ADMIN)
 
-    pages = [browser.get(at(NOW + minutes * MINUTE, "/alerts/1")) for minutes in (-1, 1, 3, 5)]
+    shown = [browser.get(at(NOW + minutes * MINUTE, "/alerts/1")) for minutes in (-1, 1, 3, 5)]
     lists = [text(browser.get(at(NOW + minutes * MINUTE, "/alerts")).text) for minutes in (-1, 1, 3, 5)]
 
-    assert pages[0].status_code == 404
-    assert "Alert 1 was not yet open at 09:59." in pages[0].text
-    assert "acknowledged" not in pages[1].text
-    assert "I look" in pages[2].text
-    assert "done" not in pages[2].text
-    assert "done" in pages[3].text
+    assert shown[0].status_code == 404
+    assert "Alert 1 was not yet open at 09:59." in shown[0].text
+    assert "acknowledged" not in shown[1].text
+    assert "I look" in shown[2].text
+    assert "done" not in shown[2].text
+    assert "done" in shown[3].text
     assert ["0 open" in one for one in lists] == [True, False, False, True]
     assert ["nobody yet" in one for one in lists] == [False, True, False, False]
-    for page in (*pages, *lists):
+    for page in (*shown, *lists):
         said = page if isinstance(page, str) else page.text
         assert "New silence" not in said
         assert "Acknowledge</button>" not in said
@@ -470,7 +472,7 @@ def test_the_overview_of_then_says_so_of_its_chart_and_shows_the_alerts_of_then(
 
     before, after = (text(browser.get(at(then + minutes * MINUTE, "/")).text) for minutes in (0, 2))
 
-    clock = f"{then.astimezone(cloud.pages.PARIS):%H:%M}"
+    clock = f"{then.astimezone(pages.PARIS):%H:%M}"
     assert f"0 a minute at {clock}" in before
     assert "a minute now" not in before
     assert "0 open, 0 silenced" in before
@@ -538,3 +540,16 @@ def test_a_filter_of_the_fleet_stays_in_the_replay(service: Service):
 
     assert answer.headers["location"] == f"/buttons?place=Rennes&{query}"
     assert service.browser().get(answer.headers["location"]).headers["hx-replace-url"] == answer.headers["location"]
+
+
+def test_what_is_not_there_at_all_leads_on_in_the_replay_too(service: Service):
+    query = at(PRESSED_AT)[1:]
+    for path in ("/pickups/999", "/access/accounts/999", "/no/such/page"):
+        answer = service.browser(Role.ADMIN).get(f"{path}?{query}")
+        assert answer.status_code == 404
+        assert f'href="/?{query}"' in answer.text
+
+
+@pytest.mark.parametrize("path", ["/silent", "/buttons", "/access", "/pickups/1", "/alerts"])
+def test_an_address_that_names_no_time_is_refused_by_every_page(service: Service, path: str):
+    assert service.browser(Role.ADMIN).get(f"{path}?replay=yesterday").status_code == 422
