@@ -21,7 +21,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
-from cloud import database
+from cloud import database, replay
+from cloud.replay import Moment
 from cloud.words import Said
 
 LANGUAGES = ("fr", "en")  # the first is spoken to customers who ask for neither
@@ -49,7 +50,7 @@ def render(
     url = request.url.replace(path=here, query="") if here else request.url
     switch = {other: "?".join((url.path, url.include_query_params(lang=other).query)) for other in LANGUAGES}
     known = {"status": status, "path": request.url.path, "session": getattr(request.state, "session", None)}
-    known["moment"] = getattr(request.state, "moment", None)  # of a page that can be replayed (cloud.console.replay)
+    known["moment"] = getattr(request.state, "moment", None)  # cloud.replay
     # A live code is worth money: who may not read stamps sees none.
     known["may_read_stamps"] = known["session"] is not None and "read stamps" in known["session"].account.rights
     known["bench_url"] = getattr(request.app.state, "bench_url", None)
@@ -63,13 +64,30 @@ def render(
 
 
 def render_for_staff(request: Request, template: str, **context: Any) -> HTMLResponse:
-    """As `render`, in the language that the operator chose."""
+    """As `render`, in the language that the operator chose; within a replay the page says that it is beside it."""
+    replay.beside(request)
     return render(request, template, lang=language(request, STAFF), **context)
 
 
-def fragment(template: str, *, lang: str = "en", now: datetime | None = None, **context: Any) -> str:
+def not_yet(request: Request, said: Said, at: datetime | None) -> HTMLResponse:
+    """What was asked for came later than the replay has come to: at `at`, when it will be shown."""
+    moment = replay.moment(request)
+    return render_for_staff(request, "console/not_yet.html", status=404, now=moment.now, said=said, next_at=at)
+
+
+def time_of_day(moment: datetime) -> time:
+    """In Paris, for a sentence: ``N_("… at %(time)s", time=time_of_day(now))``."""
+    return moment.astimezone(PARIS).time()
+
+
+def fragment(
+    template: str, *, lang: str = "en", now: datetime | None = None, moment: Moment | None = None, **context: Any
+) -> str:
     """A template alone, such as one row of a live table; `now` is what ages are counted from."""
-    return _environments[lang].get_template(template).render(lang=lang, now=now or database.now(), **context)
+    known = {"lang": lang, "now": now or database.now(), "moment": moment}
+    known["may_act"] = moment is None or not moment.is_replay
+    said = _environments[lang].get_template(template).render(known | context)
+    return said if moment is None else moment.carry(said)
 
 
 def language(request: Request, otherwise: str = LANGUAGES[0]) -> str:

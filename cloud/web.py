@@ -2,6 +2,7 @@
 
 import http
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from urllib.parse import quote
@@ -40,7 +41,7 @@ import cloud.places.model
 import cloud.stamps.model
 import cloud.stamps.pages
 import cloud.status
-from cloud import database, live, pages
+from cloud import database, live, pages, replay
 from cloud.accounts.attempts import Attempts
 from cloud.accounts.model import PasswordDue, SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
 from cloud.accounts.notes import Notes
@@ -234,6 +235,8 @@ def _tell_error(request: Request, error: Exception) -> Response:
         told = status if status in TOLD else status // 100 * 100
         context = {"status": status, "told": told, "message": message, "again_at": getattr(error, "again_at", None)}
         here = None if request.method in SAFE_METHODS else "/"
+        with suppress(HTTPException):  # an address that names no time leads out of the replay
+            replay.beside(request)
         answer = pages.render(request, "error.html", lang=pages.language(request), here=here, **context)
     answer.headers.update({**HEADERS, **(headers or {})})  # a 500 is answered outside of Gate
     return answer

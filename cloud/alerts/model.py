@@ -655,7 +655,7 @@ class Silence:
         )
 
     def is_in_force(self, now: datetime) -> bool:
-        return self.since <= now < self.until and self.ended_at is None
+        return self.since <= now < self.until and (self.ended_at is None or now < self.ended_at)
 
 
 def silence(

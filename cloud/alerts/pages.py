@@ -5,7 +5,6 @@ Acknowledging works from the list without leaving it; the list is asked for anew
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -15,10 +14,10 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Path, Query, Reques
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 import cloud.fleet.store
-from cloud import database, pages
+from cloud import database, pages, replay
 from cloud.accounts import guard
 from cloud.accounts.model import Right, Session
-from cloud.alerts import model, routes, signing, store
+from cloud.alerts import model, past, routes, signing, store
 from cloud.alerts.model import (
     BY_NAME,
     MOST_WORD,
@@ -40,6 +39,7 @@ from cloud.alerts.model import (
 from cloud.alerts.routes import MOST_NAME, MOST_URL, Kind
 from cloud.alerts.safe import Safe
 from cloud.fleet.model import format_id, parse_id
+from cloud.replay import Moment
 from cloud.words import N_
 
 ROWS = 50
@@ -50,6 +50,7 @@ HOURS = (1, 8, 24, 72, 168)  # that a silence may be asked for
 See = Annotated[Session, Depends(guard.signed_in(Right.SEE))]
 Operate = Annotated[Session, Depends(guard.signed_in(Right.OPERATE))]
 Administer = Annotated[Session, Depends(guard.signed_in(Right.ADMINISTER))]
+Now = Annotated[Moment, Depends(replay.moment)]
 Id = Annotated[int, Path(ge=1, le=MAX_ID)]
 Text = Annotated[str, Form(max_length=2000)]
 Checked = Depends(guard.csrf_checked)
@@ -89,8 +90,8 @@ EVENTS = {
 
 
 def _render(request: Request, template: str, session: Session, **context: Any) -> Response:
-    may = {"may_operate": Right.OPERATE in session.account.rights}
-    may["may_administer"] = Right.ADMINISTER in session.account.rights
+    rights = frozenset() if replay.beside(request).is_replay else session.account.rights  # the past is only looked at
+    may = {"may_operate": Right.OPERATE in rights, "may_administer": Right.ADMINISTER in rights}
     return pages.render_for_staff(request, template, **SAID, **may, most_word=MOST_WORD, **context)
 
 
@@ -106,11 +107,13 @@ def _means(request: Request) -> Means:
 
 
 @router.get("")
-def list_open(request: Request, session: See, fault: Annotated[str, Query(max_length=300)] = "") -> Response:
-    now = database.now()
+def list_open(
+    request: Request, session: See, moment: Now, fault: Annotated[str, Query(max_length=300)] = ""
+) -> Response:
+    now = moment.now
     with database.reading(request.app.state.engine) as conn:
-        context = _open(conn, now)
-        silences, failing = store.in_force(conn, now), _failing(conn)
+        context = _open(conn, moment)
+        silences, failing = store.in_force(conn, now), [] if moment.is_replay else _failing(conn)
     return _render(
         request,
         "console/alerts.html",
@@ -126,24 +129,30 @@ def list_open(request: Request, session: See, fault: Annotated[str, Query(max_le
 
 
 @router.get("/rows")
-def show_rows(request: Request, session: See) -> Response:
+def show_rows(request: Request, session: See, moment: Now) -> Response:
     """The list alone, for the page that is open."""
-    return HTMLResponse(_rows(request, session))
+    return HTMLResponse(_rows(request, session, moment))
 
 
-def _rows(request: Request, session: Session) -> str:
-    now = database.now()
+def _rows(request: Request, session: Session, moment: Moment) -> str:
     with database.reading(request.app.state.engine) as conn:
-        context = _open(conn, now)
-    may = {"may_operate": Right.OPERATE in session.account.rights, "session": session}
+        context = _open(conn, moment)
+    may = {"may_operate": Right.OPERATE in session.account.rights and not moment.is_replay, "session": session}
     lang = pages.language(request, pages.STAFF)
-    return pages.fragment("console/alerts_rows.html", lang=lang, now=now, **SAID, **may, **context)
+    return pages.fragment(
+        "console/alerts_rows.html", lang=lang, now=moment.now, moment=moment, **SAID, **may, **context
+    )
 
 
-def _open(conn: sa.Connection, now: datetime) -> dict[str, Any]:
-    loud, new, silenced = store.counts(conn, now)
-    lines = store.open_lines(conn, now, SHOWN)
-    return {"lines": lines, "loud": loud, "new": new, "silenced": silenced}
+def _open(conn: sa.Connection, moment: Moment) -> dict[str, Any]:
+    if moment.is_replay:
+        found = past.open_at(conn, moment.now)
+        loud, new, silenced = found.counts
+        lines, is_whole = found.lines[:SHOWN], found.is_whole
+    else:
+        loud, new, silenced = store.counts(conn, moment.now)
+        lines, is_whole = store.open_lines(conn, moment.now, SHOWN), True
+    return {"lines": lines, "loud": loud, "new": new, "silenced": silenced, "is_whole": is_whole}
 
 
 def _failing(conn: sa.Connection) -> list[tuple[routes.Route, int]]:
@@ -159,7 +168,7 @@ def acknowledge(request: Request, session: Operate, id: Id, word: Text = "") -> 
         store.acknowledge(conn, id, by=_by(session), word=word, now=database.now())
     request.app.state.bell.ring()
     if request.headers.get("hx-request"):
-        return HTMLResponse(_rows(request, session))
+        return HTMLResponse(_rows(request, session, replay.moment(request)))
     return RedirectResponse(f"/alerts/{id}", 303)
 
 
@@ -441,11 +450,17 @@ def try_route(request: Request, session: Administer, id: Id) -> Response:
 
 
 @router.get("/{id}")
-def show(request: Request, session: See, id: Id) -> Response:
-    now = database.now()
+def show(request: Request, session: See, moment: Now, id: Id) -> Response:
+    now = moment.now
     with database.reading(request.app.state.engine) as conn:
         alert = store.find(conn, id)
-        life, sent = store.life(conn, id), routes.of_alert(conn, id)
+        life, sent = store.life(conn, id, until=now), routes.of_alert(conn, id)
+        if moment.is_replay:
+            then = past.alert(alert, life, now)
+            if then is None:
+                said = N_("Alert %(number)s was not yet open at %(time)s.", number=id, time=pages.time_of_day(now))
+                return pages.not_yet(request, said, past.opened_at(conn, id))
+            alert, sent = then, past.deliveries(sent, now)
         silences = [
             one for one in store.in_force(conn, now) if one.covers(alert.rule, alert.subject, alert.department, now)
         ]

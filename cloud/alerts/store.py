@@ -338,14 +338,17 @@ def add_silence(conn: sa.Connection, silence: Silence) -> Silence:
 
 def end_silence(conn: sa.Connection, id: int, *, by: str, now: datetime) -> None:
     """Before its time. Raises `NotFound` where none of this id is in force."""
-    ended = alert_silences.update().where(alert_silences.c.id == id, _is_in_force(now))
+    ended = alert_silences.update().where(
+        alert_silences.c.id == id, alert_silences.c.ended_at.is_(None), _is_in_force(now)
+    )
     if not conn.execute(ended.values(ended_at=now, ended_by=by)).rowcount:
         raise NotFound(f"there is no silence {id} in force")
     cloud.audit.store.record(conn, actor=by, action="alert.silence.end", subject=f"silence {id}", now=now)
 
 
 def _is_in_force(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(alert_silences.c.until > now, alert_silences.c.since <= now, alert_silences.c.ended_at.is_(None))
+    of = alert_silences.c
+    return sa.and_(of.until > now, of.since <= now, sa.or_(of.ended_at.is_(None), of.ended_at > now))
 
 
 def in_force(conn: sa.Connection, now: datetime) -> list[Silence]:
@@ -486,9 +489,11 @@ def find(conn: sa.Connection, id: int) -> Alert:
     return _alert(row)
 
 
-def life(conn: sa.Connection, id: int, limit: int = 200) -> list[Past]:
-    """The newest `limit` lines, oldest first."""
+def life(conn: sa.Connection, id: int, limit: int = 200, *, until: datetime | None = None) -> list[Past]:
+    """The newest `limit` lines, oldest first; with `until`, of those written down by then."""
     query = sa.select(alert_events).where(alert_events.c.alert_id == id).order_by(alert_events.c.id.desc()).limit(limit)
+    if until is not None:
+        query = query.where(alert_events.c.at <= until)
     return [Past(row.at, row.event, row.actor, row.word) for row in conn.execute(query)][::-1]
 
 
@@ -540,7 +545,11 @@ def badge(conn: sa.Connection) -> int:
 def open_for_overview(conn: sa.Connection, now: datetime, limit: int = 4) -> dict[str, Any]:
     """What `console/alerts_open.html` shows."""
     loud, _, silenced = counts(conn, now)
-    lines = [line for line in open_lines(conn, now, limit) if not line.is_silenced]
+    return for_overview(open_lines(conn, now, limit), loud, silenced)
+
+
+def for_overview(some: Sequence[Line], loud: int, silenced: int) -> dict[str, Any]:
+    lines = [line for line in some if not line.is_silenced]
     context = {"open_alerts": lines, "alerts_open": loud, "alerts_silenced": silenced, "alert_rules": BY_NAME}
     return context | {"alert_said": lambda rule, values: (sentence(rule, values), more(rule, values))}
 
@@ -579,6 +588,11 @@ def newest(
         if value:
             query = query.where(alerts.c[name] == value)
     return [_alert(row) for row in conn.execute(query)]
+
+
+def read(conn: sa.Connection, *which: sa.ColumnElement[bool]) -> list[Alert]:
+    """Those that are like this, by their ids."""
+    return [_alert(row) for row in conn.execute(sa.select(alerts).where(*which).order_by(alerts.c.id))]
 
 
 _COLUMNS = [one.name for one in fields(Alert)]

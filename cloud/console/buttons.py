@@ -1,7 +1,7 @@
 """One button with all that is known of it, and what can be done to it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -14,18 +14,22 @@ import cloud.console.button_charts as charts
 import cloud.downlinks.store
 import cloud.fleet.notes
 import cloud.fleet.store
+import cloud.frames.past
 import cloud.frames.store
-from cloud import database
+from cloud import database, pages
 from cloud.accounts import guard
 from cloud.accounts.model import Right, Session
-from cloud.console import desk, store, verdicts, wellness
-from cloud.console.desk import Administer, Before, Id, Operate, See
-from cloud.downlinks.model import MAX_HOURS, MAX_REASON, MIN_HOURS, Configuration
+from cloud.console import desk, known, store, verdicts, wellness
+from cloud.console.desk import Administer, Before, Id, Now, Operate, See
+from cloud.downlinks.model import MAX_HOURS, MAX_REASON, MIN_HOURS, Answer, Configuration
 from cloud.fleet import battery, rhythm
 from cloud.fleet.model import LAST_GENERATION, MAX_WHY, Button, State, check_why, format_id
-from cloud.fleet.rhythm import DEFAULT_HOURS, Word, judge
+from cloud.fleet.rhythm import DEFAULT_HOURS, Facts, Word, judge
 from cloud.frames import history, table
+from cloud.frames.link import Loss
+from cloud.frames.model import Frame
 from cloud.pages import PARIS
+from cloud.words import N_
 
 FRAMES, ORDERS, DOWNLINKS = 20, 5, 4  # rows on a button's page
 USE_WORDS = 200  # the newest, by which a day's use is reckoned
@@ -36,23 +40,23 @@ router = APIRouter()
 
 @router.get("/buttons/{id}")
 def show_button(
-    request: Request, session: See, id: str, before: Before = None, notes_before: Before = None
+    request: Request, session: See, moment: Now, id: str, before: Before = None, notes_before: Before = None
 ) -> Response:
-    now = database.now()
+    now = moment.now
     with database.reading(request.app.state.engine) as conn:
         button = _found(conn, id)
-        frames = cloud.frames.store.newest(conn, limit=FRAMES, before=before, device=button.id)
-        orders = store.orders(conn, request.app.state.vault, limit=ORDERS, button_id=button.id)
+        if moment.is_replay and button.created_at > now:
+            said = N_(
+                "Button %(id)s was not yet in the fleet at %(time)s.",
+                id=format_id(button.id),
+                time=pages.time_of_day(moment.now),
+            )
+            return pages.not_yet(request, said, button.created_at)
+        seen = _then(conn, request, button, now, before) if moment.is_replay else _now(conn, request, button, before)
+        button = seen.button
         owner = desk.owner(conn, button)
-        configurations = cloud.downlinks.store.of_button(conn, button.id, DOWNLINKS)
-        answers = cloud.downlinks.store.answers(conn, button.id, DOWNLINKS)
-        _, downlinks_used = cloud.fleet.store.used_today(conn, button.id, now)
-        loss = cloud.frames.store.link_loss(conn, button.id)
-        words = history.words(conn, button.id)
-        link_days = history.link_days(conn, button.id, PARIS)
-        notes = cloud.fleet.notes.newest(conn, button.id, before=notes_before)
-        facts = verdicts.facts(conn, [button], now)[button.id]
-        newest_firmware = cloud.fleet.store.newest_firmware(conn)
+        notes = cloud.fleet.notes.newest(conn, button.id, before=notes_before, until=now if moment.is_replay else None)
+    words, facts, link_days, configurations = seen.words, seen.facts, seen.link_days, seen.configurations
     readings = [battery.Reading(word.at, word.battery_mv, word.temperature_c) for word in words]
     outlook = battery.outlook(readings, _use(words), now, is_new=len(words) < history.WORDS)
     if outlook is not None:  # the batteries that these readings look like, not the usual ones
@@ -62,7 +66,9 @@ def show_button(
     strip = rhythm.strip(said, _periods(button, configurations), now, PARIS)
     presses = [word for word in words if word.kind == "pickup"]
     stations = history.usual_stations(link_days)
-    downlinks = [(one.queued_at, one.at(now), one) for one in configurations] + [(one.at, None, one) for one in answers]
+    downlinks = [(one.queued_at, one.at(now), one) for one in configurations] + [
+        (one.at, None, one) for one in seen.answers
+    ]
     return desk.render(
         request,
         "console/button.html",
@@ -79,23 +85,80 @@ def show_button(
         battery=charts.battery_chart(readings, outlook, now, PARIS) if outlook is not None else None,
         link=charts.link_chart(link_days, strip) if link_days else None,
         stations=stations,
-        loss=loss,
+        loss=seen.loss,
         gaps=history.gaps(words, button.key_generation),
         presses=(len(presses), len({one.pickup_id for one in presses} - {None}), words[0].at if words else None),
         pressed={word.pickup_id: word for word in reversed(presses) if word.pickup_id is not None},
-        frames=frames,
+        frames=seen.frames,
         frames_shown=FRAMES,
-        orders=orders,
+        orders=seen.orders,
         notes=notes,
         notes_shown=cloud.fleet.notes.PAGE,
         downlinks=sorted(downlinks, key=lambda one: one[0], reverse=True)[:DOWNLINKS],
-        downlinks_today=downlinks_used,
+        downlinks_today=seen.downlinks_today,
         downlinks_per_day=request.app.state.downlinks_per_day,
-        newer_firmware=_newer(button, newest_firmware),
-        may_operate=Right.OPERATE in session.account.rights,
-        may_administer=Right.ADMINISTER in session.account.rights,
+        newer_firmware=_newer(button, seen.newest_firmware),
+        may_operate=Right.OPERATE in session.account.rights and not moment.is_replay,
+        may_administer=Right.ADMINISTER in session.account.rights and not moment.is_replay,
         last_generation=LAST_GENERATION,
         limits=(MIN_HOURS, MAX_HOURS, MAX_REASON, MAX_WHY, cloud.fleet.notes.MAX_NOTE),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the page shows of a button, now or then."""
+
+    button: Button
+    frames: Sequence[Frame]
+    orders: Sequence[store.Order]
+    words: Sequence[history.Said]
+    link_days: Sequence[history.LinkDay]
+    loss: Loss
+    facts: Facts
+    configurations: Sequence[Configuration]
+    answers: Sequence[Answer]
+    downlinks_today: int
+    newest_firmware: tuple[str, datetime] | None = None
+
+
+def _now(conn: sa.Connection, request: Request, button: Button, before: int | None) -> _Seen:
+    now = database.now()
+    return _Seen(
+        button,
+        frames=cloud.frames.store.newest(conn, limit=FRAMES, before=before, device=button.id),
+        orders=store.orders(conn, request.app.state.vault, limit=ORDERS, button_id=button.id),
+        words=history.words(conn, button.id),
+        link_days=history.link_days(conn, button.id, PARIS),
+        loss=cloud.frames.store.link_loss(conn, button.id),
+        facts=verdicts.facts(conn, [button], now)[button.id],
+        configurations=cloud.downlinks.store.of_button(conn, button.id, DOWNLINKS),
+        answers=cloud.downlinks.store.answers(conn, button.id, DOWNLINKS),
+        downlinks_today=cloud.fleet.store.used_today(conn, button.id, now)[1],
+        newest_firmware=cloud.fleet.store.newest_firmware(conn),
+    )
+
+
+def _then(conn: sa.Connection, request: Request, button: Button, now: datetime, before: int | None) -> _Seen:
+    """Of a button that was in the fleet then."""
+    frame = cloud.frames.store.id_at(conn, now)
+    words = history.words(conn, button.id, until=now)
+    queue = cloud.downlinks.store.of_button(conn, button.id, known.QUEUED)
+    deeds = cloud.audit.store.about(conn, [f"button {format_id(button.id)}"], known.DEEDS)
+    heard = cloud.frames.past.known(conn, button.id, now)
+    button = known.button(button, last_seen_at=heard.last_seen_at, said=words, deeds=deeds, queue=queue, now=now)
+    last = frame + 1 if before is None else min(before, frame + 1)
+    return _Seen(
+        button,
+        frames=cloud.frames.store.newest(conn, limit=FRAMES, before=last, device=button.id),
+        orders=store.orders_then(conn, request.app.state.vault, now, limit=ORDERS, button_id=button.id).orders,
+        words=words,
+        link_days=history.link_days(conn, button.id, PARIS, until=frame),
+        loss=cloud.frames.store.link_loss(conn, button.id, until=frame),
+        facts=verdicts.facts_then(conn, button, now, frame),
+        configurations=known.configurations(queue, now)[:DOWNLINKS],
+        answers=cloud.downlinks.store.answers(conn, button.id, DOWNLINKS, until=now),
+        downlinks_today=heard.downlinks_today,
     )
 
 

@@ -1,6 +1,6 @@
 """The departments of France by what is heard of them: presses, silence and links, as a map shows them and as a list."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import sqlalchemy as sa
 
-import cloud.alerts.store
 from cloud import gauges, pages
 from cloud.console import figures
 from cloud.console.france import Map
@@ -58,13 +57,13 @@ class Survey:
     silence_is_stale: bool
 
 
-def survey(conn: sa.Connection, counts: Counts, france: Map) -> Survey:
+def survey(conn: sa.Connection, counts: Counts, france: Map, alerts: Mapping[str, int]) -> Survey:
+    """`alerts`: how many are open in each department that has any."""
     now = counts.now
     presses = counts.since(What.PRESS, figures.midnight(now))
     links = counts.since(What.LINK, MINUTE.start(now - DAY.length))
     sample = gauges.newest(conn, SILENCE, now)
     silence = {} if sample is None else sample.values
-    alerts = cloud.alerts.store.open_by_department(conn, now)
 
     heard, weak = dict[str, int](), dict[str, int]()
     for which, count in links.items():

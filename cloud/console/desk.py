@@ -7,11 +7,12 @@ import sqlalchemy as sa
 from fastapi import Depends, Path, Query, Request
 from pydantic import Field
 
-from cloud import pages
+from cloud import pages, replay
 from cloud.accounts import guard
 from cloud.accounts.model import Right, Session
 from cloud.console import store
 from cloud.fleet.model import Button, parse_id
+from cloud.replay import Moment
 
 ROWS = 50  # a page of every list
 
@@ -23,6 +24,8 @@ Administer = Annotated[Session, Depends(guard.signed_in(Right.ADMINISTER))]
 Id = Annotated[int, Path(ge=0, le=store.MAX_ID)]
 # Far from the ends of the calendar, whatever the zone.
 Day = Annotated[Annotated[date, Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))] | None, Query()]
+# What the page takes for now: it has a past, and shows nothing that came later.
+Now = Annotated[Moment, Depends(replay.moment)]
 Before = Annotated[int | None, Query(ge=1, le=store.MAX_ID)]
 
 

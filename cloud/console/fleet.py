@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 import cloud.audit.store
-from cloud import database, pages
+from cloud import database, pages, replay
 from cloud.accounts import guard
 from cloud.accounts.model import Right
 from cloud.console import desk, store
@@ -32,12 +32,13 @@ def list_buttons(
     after: Annotated[str, Query(max_length=100)] = "",
     before: Annotated[str, Query(max_length=100)] = "",
 ) -> Response:
+    beside = replay.beside(request)
     said = dict(request.query_params)
     asked = filters.read(said)
     where = {name: value for name, value in (("after", after), ("before", before)) if value}
     address = asked.address(**where)
     if _has_empty(said):  # as a form sends it: the list has one address
-        return RedirectResponse(f"/buttons?{address}".rstrip("?"), 303)
+        return RedirectResponse(beside.href(f"/buttons?{address}".rstrip("?")), 303)
     now = database.now()
     try:
         lies = {name: listing.position(value, asked.order) for name, value in where.items()}
@@ -70,7 +71,7 @@ def list_buttons(
         may_administer=Right.ADMINISTER in session.account.rights,
         **context,
     )
-    answer.headers["hx-replace-url"] = f"/buttons?{address}".rstrip("?")
+    answer.headers["hx-replace-url"] = beside.href(f"/buttons?{address}".rstrip("?"))
     return answer
 
 

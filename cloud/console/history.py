@@ -10,10 +10,12 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import Response
 
 from cloud import database, pages
-from cloud.console import desk, replay
+from cloud.console import desk
 from cloud.console.desk import See
+from cloud.console.replay import FIRST_SPEED
 from cloud.frames.model import Result
 from cloud.frames.tally import Counts, What
+from cloud.replay import SPEEDS
 
 DAYS = 3  # in one drawing: 4 320 minutes
 DAY = timedelta(days=1)
@@ -78,8 +80,8 @@ def show_days(
         picked=max(since, until - HOUR).astimezone(pages.PARIS).strftime("%Y-%m-%dT%H:00"),
         earlier=last - DAYS * DAY,
         later=last + DAYS * DAY if until < now else None,
-        speeds=replay.SPEEDS,
-        first_speed=replay.FIRST_SPEED,
+        speeds=SPEEDS,
+        first_speed=FIRST_SPEED,
     )
 
 

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 import cloud.frames.store
-from cloud import database
-from cloud.console import desk, filters, replay, stream
+from cloud import database, replay
+from cloud.console import desk, filters, stream
 from cloud.console.desk import Before, See
 from cloud.console.filters import Rows, View
 from cloud.frames.model import Filter, Result

@@ -1,9 +1,10 @@
 """The orders: their list, and one as a thread from the press to the door."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlencode
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -16,13 +17,16 @@ import cloud.stamps.store
 from cloud import database, pages
 from cloud.accounts import guard
 from cloud.accounts.model import Right
-from cloud.console import bits, desk, store, thread
-from cloud.console.desk import ROWS, Before, Day, Id, Operate, See
+from cloud.console import bits, desk, known, store, thread
+from cloud.console.desk import ROWS, Before, Day, Id, Now, Operate, See
 from cloud.console.figures import start_of
 from cloud.frames.model import Result
 from cloud.pickups import past
 from cloud.pickups.model import State
 from cloud.stamps import item, ledger
+from cloud.stamps.model import Stamp
+from cloud.stamps.vault import Vault
+from cloud.words import N_
 
 FRAMES = 100  # of one order; who asks on and on has more
 
@@ -44,22 +48,28 @@ class Step(StrEnum):
 def list_orders(
     request: Request,
     session: See,
+    moment: Now,
     state: State | None = None,
     day: Day = None,
     reached: Step | None = None,
     reached_on: Day = None,
     before: Before = None,
 ) -> Response:
-    """Orders by what they are now (`state`), the day of their press (`day`), how far they have come (`reached`), and
+    """Orders by what they are (`state`), the day of their press (`day`), how far they have come (`reached`), and
     on which day they came so far (`reached_on`, of which days count in Paris)."""
     which = []
     if day is not None:
         which.append(past.pressed_in(start_of(day), start_of(day + DAY)))
     if reached is not None:
-        span = () if reached_on is None else (start_of(reached_on), start_of(reached_on + DAY))
-        which.append(past.reached(reached, *span))
+        span = (None, None) if reached_on is None else (start_of(reached_on), start_of(reached_on + DAY))
+        which.append(past.reached(reached, *span, moment.now if moment.is_replay else None))
+    vault, asked = request.app.state.vault, {"limit": ROWS, "state": state, "before": before, "which": which}
     with database.reading(request.app.state.engine) as conn:
-        orders = store.orders(conn, request.app.state.vault, limit=ROWS, state=state, before=before, which=which)
+        if moment.is_replay:
+            found = store.orders_then(conn, vault, moment.now, **asked)
+        else:
+            orders = store.orders(conn, vault, **asked)
+            found = store.Past(orders, orders[-1].id if len(orders) == ROWS else None)
 
     def address(**more: object) -> str:
         """Of this list, with another state or a page further on."""
@@ -70,20 +80,20 @@ def list_orders(
     return desk.render(
         request,
         "console/orders.html",
-        orders=orders,
+        now=moment.now,
+        found=found,
         state=state,
         states=list(State),
         day=day,
         reached=reached,
         reached_on=reached_on,
         address=address,
-        rows=ROWS,
     )
 
 
 @router.get("/pickups/{id}")
-def show_order(request: Request, session: See, id: Id) -> Response:
-    vault = request.app.state.vault
+def show_order(request: Request, session: See, moment: Now, id: Id) -> Response:
+    vault, until = request.app.state.vault, moment.now if moment.is_replay else None
     with database.reading(request.app.state.engine) as conn:
         pickup = cloud.pickups.store.find(conn, id)
         if pickup is None:
@@ -96,18 +106,29 @@ def show_order(request: Request, session: See, id: Id) -> Response:
             pickup,
             cloud.pickups.store.events(conn, id),
             cloud.frames.store.of_pickup(conn, id, FRAMES),
-            cloud.frames.store.counters_before(conn, id, FRAMES),
+            cloud.frames.store.counters_before(conn, id, FRAMES, until=until),
             stamp,
-            [] if stamp is None else ledger.of_stamp(conn, vault, stamp),
+            [] if stamp is None else _readings(conn, vault, stamp, until),
             cloud.appeals.store.about(conn, vault, **named, since=pickup.requested_at),
         )
         button = cloud.fleet.store.find(conn, pickup.button_id)
         owner = desk.owner(conn, button)
+    next_at = None
+    if moment.is_replay:
+        next_at, then = known.next_of(life, moment.now), known.life(life, moment.now)
+        if then is None:
+            said = N_("Order %(number)s was not yet there at %(time)s.", number=id, time=pages.time_of_day(moment.now))
+            return pages.not_yet(request, said, next_at)
+        life, pickup, stamp = then, then.pickup, then.stamp
+        if button is not None and button.claimed_at is not None and button.claimed_at > moment.now:
+            owner = None
     accepted = [frame for frame in life.frames if frame.result is Result.ACCEPTED]
     press = accepted[0] if accepted else None
     return desk.render(
         request,
         "console/order_page.html",
+        now=moment.now,
+        next_at=next_at,
         pickup=pickup,
         stamp=stamp,
         number=number and thread.grouped_piece(number),
@@ -129,8 +150,18 @@ def show_order(request: Request, session: See, id: Id) -> Response:
         kinds=thread.KINDS,
         appeals=life.appeals,
         may_judge=Right.JUDGE in session.account.rights,
-        may_cancel=Right.OPERATE in session.account.rights and pickup.state in (State.REQUESTED, State.CONFIRMED),
+        may_cancel=not moment.is_replay
+        and Right.OPERATE in session.account.rights
+        and pickup.state in (State.REQUESTED, State.CONFIRMED),
     )
+
+
+def _readings(conn: sa.Connection, vault: Vault, stamp: Stamp, until: datetime | None) -> list[ledger.Read]:
+    """The newest; with `until` the newest of then, and those that came after."""
+    newest = ledger.of_stamp(conn, vault, stamp)
+    if until is None:
+        return newest
+    return [*ledger.of_stamp(conn, vault, stamp, until=until), *(one for one in newest if one.at > until)]
 
 
 def _number(id: int) -> str | None:

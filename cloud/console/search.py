@@ -17,7 +17,7 @@ import cloud.fleet.store
 import cloud.frames.store
 import cloud.pickups.store
 import cloud.stamps.store
-from cloud import database
+from cloud import database, replay
 from cloud.accounts.model import Right, Session
 from cloud.console import desk, store
 from cloud.console.desk import See
@@ -67,7 +67,7 @@ def find(request: Request, session: See, q: Annotated[str, Query(max_length=100)
         hits = _by_stamp(request, session, sought)
     pages = dict.fromkeys([hit.href for hit in hits] + [f"/pickups/{order.id}" for order in street.orders])
     if len(pages) == 1:
-        return RedirectResponse(next(iter(pages)), 303)
+        return RedirectResponse(replay.beside(request).href(next(iter(pages))), 303)
     if pages:
         return desk.render(request, "console/found.html", sought=sought, hits=hits, street=street, shown=SHOWN)
     as_frame = _as_frame(sought)

@@ -7,10 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+import cloud.frames.past
 from cloud.accounts.store import accounts
 from cloud.fleet.store import buttons
 from cloud.frames.store import frames
-from cloud.pickups.model import Event, State
+from cloud.pickups import past
+from cloud.pickups.model import State
 from cloud.pickups.store import pickup_events, pickups
 from cloud.stamps.store import stamps
 from cloud.stamps.vault import Vault
@@ -18,6 +20,7 @@ from cloud.stamps.vault import Vault
 MAX_ID = 2**63 - 1  # the database holds no larger one, and breaks when asked for it
 RECENT = 200  # frames with an order, among which the newest order of a moment is
 SEARCHED = 200_000  # frames read through for a pasted one, a third of a second; their bytes have no index
+SEARCHED_ORDERS = 10_000  # whose state at a moment is looked up in their histories, some tenths of a second
 SEARCHED_OF_BUTTON = 20_000  # likewise of one button, by its index: six years of ten frames a day
 
 
@@ -81,24 +84,65 @@ def orders_at(conn: sa.Connection, vault: Vault, at: datetime, frame: int, limit
     newest = conn.scalar(sa.select(sa.func.max(lately.c.pickup_id)))
     if newest is None:
         return []
-    found = orders(conn, vault, limit=limit, before=newest + 1)
-    query = sa.select(pickup_events).where(pickup_events.c.pickup_id.in_([order.id for order in found]))
-    last: dict[int, sa.Row[Any]] = {}
-    confirmed = set()
-    for event in conn.execute(query.where(pickup_events.c.at <= at).order_by(pickup_events.c.id)):
-        last[event.pickup_id] = event
-        if event.event == Event.CONFIRMED:
-            confirmed.add(event.pickup_id)
+    return _as_they_stood(conn, orders(conn, vault, limit=limit, before=newest + 1), at)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A page of orders as they stood at a moment; `before` is where the next one begins, None at the end.
+
+    `searched` is through how many orders it looked, where it stopped before it had found enough.
+    """
+
+    orders: list[Order]
+    before: int | None = None
+    searched: int | None = None
+
+
+def orders_then(
+    conn: sa.Connection,
+    vault: Vault,
+    at: datetime,
+    *,
+    limit: int = 50,
+    before: int | None = None,
+    state: State | None = None,
+    button_id: int | None = None,
+    which: Sequence[sa.ColumnElement[bool]] = (),
+    span: int = SEARCHED_ORDERS,
+) -> Past:
+    """As `orders` at `at`. What an order's state was is in its history alone, so at most `span` orders are looked at,
+    but all of one button, of which there are few."""
+    top = past.newest(conn, at)
+    top = top if before is None else min(top, before - 1)
+    floor = 0 if button_id is not None else max(0, top - span)
+    query = sa.select(pickups.c.id).where(pickups.c.id <= top, pickups.c.id > floor, pickups.c.requested_at <= at)
+    if button_id is not None:
+        query = query.where(pickups.c.button_id == button_id)
+    if state is not None:
+        query = query.where(past.state_at(at) == state)
+    ids = conn.scalars(query.where(*which).order_by(pickups.c.id.desc()).limit(limit)).all()
+    found = _as_they_stood(conn, find_orders(conn, vault, ids)[::-1], at)
+    if len(ids) == limit:
+        return Past(found, ids[-1])
+    return Past(found, floor + 1 if floor else None, span if floor else None)
+
+
+def _as_they_stood(conn: sa.Connection, found: Sequence[Order], at: datetime) -> list[Order]:
+    """Those that were there, with what was known of each."""
+    stood = past.stood(conn, [order.id for order in found], at)
+    parcels = cloud.frames.past.parcels(conn, [id for id, one in stood.items() if one.joins_later], at)
     return [
         replace(
             order,
-            state=State(last[order.id].state),
-            changed_at=last[order.id].at,
-            version=last[order.id].id,
-            town=order.town if order.id in confirmed else None,
+            state=then.state,
+            changed_at=then.changed_at,
+            version=then.version,
+            town=order.town if then.is_confirmed else None,
+            parcels=min(parcels.get(order.id, order.parcels), order.parcels),
         )
         for order in found
-        if order.id in last
+        if (then := stood.get(order.id)) is not None
     ]
 
 

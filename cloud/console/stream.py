@@ -24,7 +24,7 @@ every worker; the counts stay right. A view whose filter thins the stream out be
 **What it costs.** One `Tail` a process reads the log, and renders each row once a language: a connection more costs
 its share of the writing. Only who is behind the tail reads for itself.
 
-**A replay** (`cloud.console.replay`) is read in the order of the log, up to the newest frame of the replay's present.
+**A replay** (`cloud.replay`) is read in the order of the log, up to the newest frame of the replay's present.
 Where frames are due faster than they can be read, one of N is read and the others are counted.
 """
 
@@ -45,10 +45,10 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 import cloud.frames.store
-from cloud import database, pages
+from cloud import database, pages, replay
 from cloud.accounts import guard
 from cloud.accounts.model import Right
-from cloud.console import replay, store
+from cloud.console import store
 from cloud.console.filters import Rows, View
 from cloud.console.sampling import Sampler
 from cloud.frames.model import STEPS, Frame, drawn
@@ -136,10 +136,10 @@ class Kept:
     frame: Frame
     rows: dict[tuple[str, Rows], str] = field(default_factory=dict)
 
-    def row(self, lang: str, rows: Rows, now: datetime) -> str:
-        """It says its age at `now`, as of when it was first wanted; a page counts on by itself."""
+    def row(self, lang: str, rows: Rows, at: replay.Moment) -> str:
+        """It says its age at that moment, as of when it was first wanted; a page counts on by itself."""
         if (lang, rows) not in self.rows:
-            self.rows[lang, rows] = pages.fragment(TEMPLATES[rows], lang=lang, now=now, frame=self.frame)
+            self.rows[lang, rows] = pages.fragment(TEMPLATES[rows], lang=lang, now=at.now, moment=at, frame=self.frame)
         return self.rows[lang, rows]
 
 
@@ -266,8 +266,12 @@ class Line:
         """The page's time in milliseconds since 1970, by which it counts ages."""
         return ServerSentEvent(event="clock", raw_data=str(database.milliseconds(self._now())), retry=retry)
 
+    def _moment(self) -> replay.Moment:
+        wall = database.now()
+        return replay.Moment(wall if self._replay is None else self._replay.at(wall), wall, self._replay)
+
     def _now(self) -> datetime:
-        return database.now() if self._replay is None else self._replay.at(database.now())
+        return self._moment().now
 
     def _is_allowed(self) -> bool:
         if time.monotonic() - self._checked_at < WAIT_S:
@@ -345,12 +349,12 @@ class Line:
         yield from self._batch(heard, counts, steps)
 
     def _replayed_orders(self, conn: sa.Connection, frame: int) -> Iterator[ServerSentEvent]:
-        vault, now = self._request.app.state.vault, self._now()
-        for order in store.orders_at(conn, vault, now, frame, ORDERS)[::-1]:
+        vault, moment = self._request.app.state.vault, self._moment()
+        for order in store.orders_at(conn, vault, moment.now, frame, ORDERS)[::-1]:
             if self._versions.get(order.id) != order.version:
                 self._versions[order.id] = order.version
                 said = {"order": order, "may_read_stamps": self._may_read_stamps}
-                row = pages.fragment("console/order.html", lang=self._lang, now=now, **said)
+                row = pages.fragment("console/order.html", lang=self._lang, now=moment.now, moment=moment, **said)
                 yield ServerSentEvent(event="order", raw_data=row)
 
     def _batch(
@@ -367,7 +371,7 @@ class Line:
         if self._id == self._told or (not has_news and now - self._told_at < WAIT_S):
             return
         self._told, self._told_at = self._id, now
-        moment = self._now()
+        moment = self._moment()
         rows = [
             (id, one.frame.result.is_refusal, views, one.row(self._lang, rows, moment))
             for (id, rows), (one, views) in sorted(shown.items(), key=_place)

@@ -1,12 +1,13 @@
 """How buttons are judged, and the list of those that are not well, read across the features' tables."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
 
 import cloud.fleet.store
+import cloud.frames.past
 from cloud import database
 from cloud.fleet import battery, silence
 from cloud.fleet.model import Button, State, format_id, parse_id
@@ -38,9 +39,29 @@ def facts(conn: sa.Connection, some: Sequence[Button], now: datetime) -> dict[in
     """What is known of each, for a page of buttons: the frames of each, and a sample of its department."""
     around = silence.neighbours(conn, {button.department for button in some}, now)
     pressed = _pressed(conn, [button.id for button in some])
+    return _facts(conn, some, now, around, pressed)
+
+
+def facts_then(conn: sa.Connection, button: Button, now: datetime, frame: int) -> Facts:
+    """What was known at `now`, when `frame` was the log's newest, of a button that is as it was then."""
+    around = cloud.frames.past.neighbours(conn, button.department, now)
+    by_then = sa.exists().where(pickups.c.button_id == button.id, pickups.c.requested_at <= now)
+    pressed = {button.id} if conn.scalar(sa.select(by_then)) else set[int]()
+    named = {} if around is None else {around.department: around}
+    return _facts(conn, [button], now, named, pressed, frame)[button.id]
+
+
+def _facts(
+    conn: sa.Connection,
+    some: Sequence[Button],
+    now: datetime,
+    around: Mapping[str, Neighbours],
+    pressed: Collection[int],
+    frame: int | None = None,
+) -> dict[int, Facts]:
     found: dict[int, Facts] = {}
     for button in some:
-        loss = loss_of(conn, button.id) if button.last_seen_at is not None else None
+        loss = loss_of(conn, button.id, frame) if button.last_seen_at is not None else None
         low = None not in (button.battery_mv, button.temperature_c) and battery.is_low(
             button.battery_mv or 0, button.temperature_c or 0
         )

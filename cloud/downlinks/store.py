@@ -108,12 +108,13 @@ def of_button(conn: sa.Connection, button_id: int, limit: int = 20) -> list[Conf
     return [_configuration(row) for row in conn.execute(newest.limit(limit))]
 
 
-def answers(conn: sa.Connection, button_id: int, limit: int = 20) -> list[Answer]:
-    """What the button was answered in its uplinks' own right, newest first."""
+def answers(conn: sa.Connection, button_id: int, limit: int = 20, *, until: datetime | None = None) -> list[Answer]:
+    """What the button was answered in its uplinks' own right, newest first; with `until`, up to then."""
     of = uplinks.c
     query = (
         sa.select(of.kind, of.key_generation, of.counter, of.received_at, of.pickup_id)
         .where(of.button_id == button_id, of.downlink.is_not(None), of.kind != "alive")
+        .where(of.received_at <= until if until is not None else sa.true())
         .order_by(of.key_generation.desc(), of.counter.desc())
         .limit(limit)
     )

@@ -82,9 +82,13 @@ def remove(conn: sa.Connection, button_id: int, id: int, *, by: Account, now: da
     _record(conn, "button.note.remove", button_id, id, by, now, author_id=note.author_id)
 
 
-def newest(conn: sa.Connection, button_id: int, *, before: int | None = None, limit: int = PAGE) -> list[Note]:
-    """Notes with an id below `before`, newest first."""
+def newest(
+    conn: sa.Connection, button_id: int, *, before: int | None = None, until: datetime | None = None, limit: int = PAGE
+) -> list[Note]:
+    """Notes with an id below `before`, newest first; with `until`, of those written by then that are there still."""
     which = [button_notes.c.button_id == button_id]
+    if until is not None:
+        which.append(button_notes.c.at <= until)
     if before is not None:
         which.append(button_notes.c.id < before)
     return _read(conn, *which, limit=limit)

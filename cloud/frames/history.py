@@ -35,8 +35,8 @@ class Said:
     answered: bool
 
 
-def words(conn: sa.Connection, button_id: int, limit: int = WORDS) -> list[Said]:
-    """The newest `limit` by key generation and counter, oldest first."""
+def words(conn: sa.Connection, button_id: int, limit: int = WORDS, *, until: datetime | None = None) -> list[Said]:
+    """The newest `limit` by key generation and counter, oldest first; of those taken in by `until`, if it is given."""
     of = uplinks.c
     query = (
         sa.select(
@@ -51,7 +51,7 @@ def words(conn: sa.Connection, button_id: int, limit: int = WORDS) -> list[Said]
             of.pickup_id,
             of.downlink.is_not(None).label("answered"),
         )
-        .where(of.button_id == button_id)
+        .where(of.button_id == button_id, of.received_at <= until if until is not None else sa.true())
         .order_by(of.key_generation.desc(), of.counter.desc())
         .limit(limit)
     )
@@ -116,11 +116,16 @@ class LinkDay:
     best: str  # the station
 
 
-def link_days(conn: sa.Connection, button_id: int, zone: tzinfo, limit: int = LINK_ROWS) -> list[LinkDay]:
-    """The days among the button's newest `limit` frames on which an accepted one named its stations, oldest first."""
+def link_days(
+    conn: sa.Connection, button_id: int, zone: tzinfo, limit: int = LINK_ROWS, *, until: int | None = None
+) -> list[LinkDay]:
+    """The days among the button's newest `limit` frames on which an accepted one named its stations, oldest first.
+
+    With `until`, of the frames up to that id.
+    """
     newest = (
         sa.select(frames.c.received_at, frames.c.heard_at, frames.c.result, frames.c.lqi, frames.c.copies)
-        .where(frames.c.device == button_id)
+        .where(frames.c.device == button_id, frames.c.id <= until if until is not None else sa.true())
         .order_by(frames.c.id.desc())
         .limit(limit)
     )

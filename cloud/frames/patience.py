@@ -24,9 +24,9 @@ LOOK_S = 60.0  # between looks
 log = structlog.get_logger(__name__)
 
 
-def loss_of(conn: sa.Connection, device: int) -> Loss:
-    """What a verdict on the button rests on."""
-    return link_loss(conn, device, LOOKED_AT)
+def loss_of(conn: sa.Connection, device: int, until: int | None = None) -> Loss:
+    """What a verdict on the button rests on; with `until`, by the frames up to that id."""
+    return link_loss(conn, device, LOOKED_AT, until=until)
 
 
 def weigh(engine: sa.Engine, now: datetime) -> int:

@@ -315,17 +315,21 @@ def of_pickup(conn: sa.Connection, pickup_id: int, limit: int | None = None) -> 
     return [_frame(row) for row in conn.execute(query)]
 
 
-def counters_before(conn: sa.Connection, pickup_id: int, limit: int = 100) -> dict[int, int]:
-    """For the accepted frames of one order, by their ids: the counter that its button had accepted before, if any."""
-    earlier = (
-        sa.select(sa.func.max(uplinks.c.counter))
-        .where(
-            uplinks.c.button_id == frames.c.device,
-            uplinks.c.key_generation == frames.c.key_generation,
-            uplinks.c.counter < frames.c.counter,
-        )
-        .scalar_subquery()
-    )
+def counters_before(
+    conn: sa.Connection, pickup_id: int, limit: int = 100, *, until: datetime | None = None
+) -> dict[int, int]:
+    """For the accepted frames of one order, by their ids: the counter that its button had accepted before, if any.
+
+    With `until`, of what had been taken in by then.
+    """
+    lower = [
+        uplinks.c.button_id == frames.c.device,
+        uplinks.c.key_generation == frames.c.key_generation,
+        uplinks.c.counter < frames.c.counter,
+    ]
+    if until is not None:
+        lower.append(uplinks.c.received_at <= until)
+    earlier = sa.select(sa.func.max(uplinks.c.counter)).where(*lower).scalar_subquery()
     query = sa.select(frames.c.id, earlier.label("before")).where(
         frames.c.pickup_id == pickup_id, frames.c.result == Result.ACCEPTED
     )
@@ -407,12 +411,15 @@ def _frame(row: sa.Row[Any]) -> Frame:
 LINK_FRAMES = 500  # of a button, for the figures of its link: they are read by the index in a few milliseconds
 
 
-def link_loss(conn: sa.Connection, device: int, limit: int = LINK_FRAMES) -> Loss:
-    """What the button's link lost among its newest `limit` frames. Only frames count whose seal was right."""
+def link_loss(conn: sa.Connection, device: int, limit: int = LINK_FRAMES, *, until: int | None = None) -> Loss:
+    """What the button's link lost among its newest `limit` frames, of those up to the id `until` where it is given.
+
+    Only frames count whose seal was right.
+    """
     of = frames.c
     newest = (
         sa.select(of.id, of.received_at, of.heard_at, of.seq_number, of.downlink, of.counter)
-        .where(of.device == device)
+        .where(of.device == device, of.id <= until if until is not None else sa.true())
         .order_by(of.id.desc())
         .limit(limit)
     )

@@ -3,7 +3,8 @@
 Events are named by their text, so that a history with events that this version does not make is counted too.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -98,11 +99,16 @@ def pressed_in(since: datetime, until: datetime) -> sa.ColumnElement[bool]:
     return pickups.c.id.in_(sa.select(_of.pickup_id).where(*_pressed(since, until)))
 
 
-def reached(step: str, since: datetime | None = None, until: datetime | None = None) -> sa.ColumnElement[bool]:
-    """For a query of orders: those that have come to one of STEPS, in [since, until) where these are given."""
+def reached(
+    step: str, since: datetime | None = None, until: datetime | None = None, now: datetime | None = None
+) -> sa.ColumnElement[bool]:
+    """For a query of orders: those that have come to one of STEPS, in [since, until) where given, and by `now`."""
     events, stamp = pickup_events.alias(), stamps.alias()  # the query may have them both for its own ends
     happened = [events.c.event == step]
     redeemed = [stamp.c.pickup_id == pickups.c.id, stamp.c.state == StampState.REDEEMED]
+    if now is not None:
+        happened.append(events.c.at <= now)
+        redeemed.append(stamp.c.changed_at <= now)
     if since is not None and until is not None:
         happened += [events.c.at >= since, events.c.at < until]
         redeemed += [stamp.c.changed_at >= since, stamp.c.changed_at < until]
@@ -110,3 +116,47 @@ def reached(step: str, since: datetime | None = None, until: datetime | None = N
     else:
         found = sa.exists().where(events.c.pickup_id == pickups.c.id, *happened)
     return found | sa.exists().where(*redeemed) if step == "sorted" else found
+
+
+# Single orders as they stood
+
+_LOOKED_AT = 200  # presses before a moment, among which the newest order of then is
+
+
+def newest(conn: sa.Connection, now: datetime) -> int:
+    """The highest number that an order had by then, 0 before the first: orders have no index by their time."""
+    lately = sa.select(_of.pickup_id).where(_of.at <= now, _of.event == "pressed").order_by(_of.at.desc())
+    return conn.scalar(sa.select(sa.func.max(lately.limit(_LOOKED_AT).subquery().c.pickup_id))) or 0
+
+
+def state_at(now: datetime) -> sa.ScalarSelect[str]:
+    """For a query of orders: the state of each at that time."""
+    earlier = pickup_events.alias()
+    is_earlier = (earlier.c.pickup_id == pickups.c.id, earlier.c.at <= now)
+    last = sa.select(earlier.c.state).where(*is_earlier).order_by(earlier.c.id.desc()).limit(1)
+    return last.correlate(pickups).scalar_subquery()
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """Where an order stood. `version` is the number of its last event; `joins_later`: presses added to it since."""
+
+    state: State
+    changed_at: datetime
+    version: int
+    is_confirmed: bool
+    joins_later: bool
+
+
+def stood(conn: sa.Connection, ids: Collection[int], now: datetime) -> dict[int, Stood]:
+    """Those of `ids` that were there then."""
+    query = sa.select(_of.id, _of.pickup_id, _of.at, _of.event, _of.state).where(_of.pickup_id.in_(ids))
+    found: dict[int, Stood] = {}
+    for event in conn.execute(query.order_by(_of.id)):
+        before = found.get(event.pickup_id)
+        if event.at <= now:
+            is_confirmed = event.event == "confirmed" or (before is not None and before.is_confirmed)
+            found[event.pickup_id] = Stood(State(event.state), event.at, event.id, is_confirmed, False)
+        elif before is not None and event.event == "joined":
+            found[event.pickup_id] = replace(before, joins_later=True)
+    return found

@@ -210,11 +210,17 @@ class Read:
     listed: int  # strings that were tried
 
 
-def of_stamp(conn: sa.Connection, vault: Vault, stamp: Stamp, limit: int = 50) -> list[Read]:
-    """The newest `limit` readings of this stamp that are kept, oldest first; of the code's earlier lives none."""
+def of_stamp(
+    conn: sa.Connection, vault: Vault, stamp: Stamp, limit: int = 50, *, until: datetime | None = None
+) -> list[Read]:
+    """The newest `limit` readings of this stamp that are kept, oldest first; of the code's earlier lives none.
+
+    With `until`, of those up to then.
+    """
     newest = (
         sa.select(readings)
         .where(readings.c.sealed.in_(vault.seals(stamp.code)), readings.c.at >= stamp.minted_at)
+        .where(readings.c.at <= until if until is not None else sa.true())
         .order_by(readings.c.id.desc())
         .limit(limit)
     )

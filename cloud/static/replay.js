@@ -1,4 +1,6 @@
-// The band of a replay: its clock runs, p is its pause, and what the page asks for and leads to is of the same time.
+// The band of a replay: its clock runs, p is its pause, and a page without a stream of its own moves on with it.
+
+const LOOK_MS = 10_000; // between two looks at a page that says nothing of when it changes
 
 const band = document.querySelector(".past");
 const pace = Number(band.dataset.speed);
@@ -17,27 +19,58 @@ function said(ms) {
   return `${day}${Number(at.hour)}\u00a0h\u00a0${at.minute} min ${at.second} s`;
 }
 
-function run() {
+function shown() {
   const now = Date.now();
-  const time = document.querySelector("#replay-time time");
-  time.textContent = said(Math.min(begun.shown + (now - begun.at) * pace, now));
+  return Math.min(begun.shown + (now - begun.at) * pace, now);
 }
 
-document.body.addEventListener("htmx:configRequest", ({ detail }) => {
-  if (detail.path !== "/badges") detail.parameters.replay = band.dataset.replay; // the bar tells of now
-});
-
-const REPLAYED = ["/", "/live", "/traffic"];
-addEventListener("click", (event) => {
-  const link = event.target.closest("a[href]");
-  if (!link || link.closest(".past") || link.origin !== location.origin || !REPLAYED.includes(link.pathname)) return;
-  const query = new URLSearchParams(link.search);
-  query.set("replay", band.dataset.replay);
-  link.search = query;
-});
+function run() {
+  document.querySelector("#replay-time time").textContent = said(shown());
+  if (moves && !looking && isDue()) look();
+}
 
 if (pace) setInterval(run, 250);
 addEventListener("keydown", (event) => {
   const elsewhere = event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, dialog");
-  if (event.key === "p" && !elsewhere) document.getElementById("replay-pause").click();
+  if (event.key === "p" && !elsewhere) document.getElementById("replay-pause")?.click();
 });
+
+// A page that shows a moment, and has no stream. Its main part says when it changes next (data-next, in milliseconds
+// since 1970), since of what is past that is known; else it is looked at every few seconds.
+const moves = !band.classList.contains("beside") && !document.getElementById("frames")?.dataset.after;
+let lookedAt = Date.now();
+let looking = false;
+
+function isDue() {
+  const next = document.querySelector("main [data-next]")?.dataset.next;
+  const isNews = next === undefined || shown() > Number(next);
+  return isNews && Date.now() - lookedAt > (next === undefined ? LOOK_MS : 1_000) && !isBusy();
+}
+
+// Nobody's choice, field or selection is taken from under them.
+function isBusy() {
+  return document.hidden || document.querySelector("main :is(input, select, textarea):focus, main details[open]");
+}
+
+async function look() {
+  looking = true;
+  try {
+    const answer = await fetch(location.href);
+    if (answer.redirected) return location.reload(); // the session is over
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const [there, here] = [page.querySelector("main"), document.querySelector("main")];
+    if (there && there.innerHTML !== here.innerHTML) replaceBy(there, here);
+  } catch {
+    // the service is away: the band's clock runs on, and it is asked again
+  }
+  lookedAt = Date.now();
+  looking = false;
+}
+
+function replaceBy(there, here) {
+  const row = document.activeElement.closest("main tr, main [id]")?.id;
+  document.title = there.ownerDocument.title;
+  here.replaceChildren(...document.adoptNode(there).childNodes);
+  if (row) document.getElementById(row)?.focus();
+  window.htmx?.process(here);
+}

@@ -10,8 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import cloud.frames.store
-from cloud import database, pages
-from cloud.console import replay
+from cloud import database, pages, replay
 from tests.browser.desk import PICTURES, Desk, faults
 from tests.cloud.console.service import BUTTON, Service, serving
 from tests.sealing import callback

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 import cloud.frames.store as frames
 from cloud import database, gauges, pages
+from cloud.alerts.store import open_by_department
 from cloud.console import figures
 from cloud.console.departments import By, Row, Scale, scale, survey
 from cloud.console.figures import Usual
@@ -190,7 +191,7 @@ def test_a_survey_tells_presses_silence_links_and_alerts_of_every_department(eng
         for _ in range(2):
             open_alert(conn, "23", NOW)
         gauges.put(conn, SILENCE, NOW - timedelta(minutes=5), {"buttons 35": 7, "silent 35": 2, "silent": 2})
-        told = survey(conn, Counts(conn, NOW), france())
+        told = survey(conn, Counts(conn, NOW), france(), open_by_department(conn, NOW))
     by_number = {one.number: one for one in told.rows}
     assert by_number["35"] == Row("35", "Ille-et-Vilaine", presses=3, buttons=7, silent=2, heard=4, weak=1, alerts=0)
     assert by_number["23"].alerts == 2

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cloud.frames.store
-from cloud import database, pages
+from cloud import database, pages, replay
 from cloud.accounts.model import Role
-from cloud.console import filters, live_page, replay
+from cloud.console import filters, live_page
 from cloud.console.filters import KINDS, Rows, View
-from cloud.console.replay import SPEEDS, Moment, Replay
 from cloud.console.sampling import BURST, FEWER, ROWS_S, Sampler
 from cloud.frames.model import STEPS, Filter, Result, drawn
 from cloud.frames.store import frames
+from cloud.replay import SPEEDS, Moment, Replay
 from tests.cloud.console.service import BUTTON, Service
 
 OTHER = 0x0012AB34

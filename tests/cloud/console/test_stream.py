@@ -17,10 +17,10 @@ import cloud.pickups.store
 from cloud import database
 from cloud.accounts import guard
 from cloud.accounts.model import Role
-from cloud.console.replay import Replay
 from cloud.console.stream import BACKLOG, SPAN
 from cloud.frames.model import drawn
 from cloud.frames.store import frames
+from cloud.replay import Replay
 from tests.cloud.console.service import BUTTON, Service, running_service, serving
 from tests.cloud.console.streaming import Client, Event, ids, news, until
 
