@@ -21,13 +21,14 @@ from cloud.accounts import guard
 from cloud.accounts.model import Right, Session
 from cloud.console import desk, known, store, verdicts, wellness
 from cloud.console.desk import Administer, Before, Id, Now, Operate, See
+from cloud.console.filters import View
 from cloud.downlinks.model import MAX_HOURS, MAX_REASON, MIN_HOURS, Answer, Configuration
 from cloud.fleet import battery, rhythm
 from cloud.fleet.model import LAST_GENERATION, MAX_WHY, Button, State, check_why, format_id
 from cloud.fleet.rhythm import DEFAULT_HOURS, Facts, Word, judge
 from cloud.frames import history, table
 from cloud.frames.link import Loss
-from cloud.frames.model import Frame
+from cloud.frames.model import Filter, Frame
 from cloud.pages import PARIS
 from cloud.words import N_
 
@@ -44,6 +45,7 @@ def show_button(
 ) -> Response:
     now = moment.now
     with database.reading(request.app.state.engine) as conn:
+        newest = cloud.frames.store.last_id(conn)
         button = _found(conn, id)
         if moment.is_replay and button.created_at > now:
             said = N_(
@@ -73,6 +75,8 @@ def show_button(
         request,
         "console/button.html",
         now=now,
+        newest=newest,
+        view=View(Filter(device=button.id)),
         button=button,
         owner=owner,
         judgement=judgement,

@@ -20,7 +20,8 @@ from cloud.accounts.model import Right
 from cloud.console import bits, desk, known, store, thread
 from cloud.console.desk import ROWS, Before, Day, Id, Now, Operate, See
 from cloud.console.figures import start_of
-from cloud.frames.model import Result
+from cloud.console.filters import View
+from cloud.frames.model import Filter, Result
 from cloud.pickups import past
 from cloud.pickups.model import State
 from cloud.stamps import item, ledger
@@ -95,6 +96,7 @@ def list_orders(
 def show_order(request: Request, session: See, moment: Now, id: Id) -> Response:
     vault, until = request.app.state.vault, moment.now if moment.is_replay else None
     with database.reading(request.app.state.engine) as conn:
+        newest = cloud.frames.store.last_id(conn)
         pickup = cloud.pickups.store.find(conn, id)
         if pickup is None:
             raise HTTPException(404, f"There is no order {id}.")
@@ -129,6 +131,8 @@ def show_order(request: Request, session: See, moment: Now, id: Id) -> Response:
         "console/order_page.html",
         now=moment.now,
         next_at=next_at,
+        newest=newest,
+        view=View(Filter(device=pickup.button_id)),
         pickup=pickup,
         stamp=stamp,
         number=number and thread.grouped_piece(number),

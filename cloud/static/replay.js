@@ -1,5 +1,7 @@
 // The band of a replay: its clock runs, p is its pause, and a page without a stream of its own moves on with it.
 
+import { isBusy, look } from "./anew.js";
+
 const LOOK_MS = 10_000; // between two looks at a page that says nothing of when it changes
 
 const band = document.querySelector(".past");
@@ -26,7 +28,7 @@ function shown() {
 
 function run() {
   document.querySelector("#replay-time time").textContent = said(shown());
-  if (moves && !looking && isDue()) look();
+  if (moves && isDue()) lookOn();
 }
 
 if (pace) setInterval(run, 250);
@@ -39,7 +41,6 @@ addEventListener("keydown", (event) => {
 // since 1970), since of what is past that is known; else it is looked at every few seconds.
 const moves = !band.classList.contains("beside") && !document.getElementById("frames")?.dataset.after;
 let lookedAt = Date.now();
-let looking = false;
 
 function isDue() {
   const next = document.querySelector("main [data-next]")?.dataset.next;
@@ -47,30 +48,8 @@ function isDue() {
   return isNews && Date.now() - lookedAt > (next === undefined ? LOOK_MS : 1_000) && !isBusy();
 }
 
-// Nobody's choice, field or selection is taken from under them.
-function isBusy() {
-  return document.hidden || document.querySelector("main :is(input, select, textarea):focus, main details[open]");
-}
-
-async function look() {
-  looking = true;
-  try {
-    const answer = await fetch(location.href);
-    if (answer.redirected) return location.reload(); // the session is over
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const [there, here] = [page.querySelector("main"), document.querySelector("main")];
-    if (there && there.innerHTML !== here.innerHTML) replaceBy(there, here);
-  } catch {
-    // the service is away: the band's clock runs on, and it is asked again
-  }
+async function lookOn() {
   lookedAt = Date.now();
-  looking = false;
-}
-
-function replaceBy(there, here) {
-  const row = document.activeElement.closest("main tr, main [id]")?.id;
-  document.title = there.ownerDocument.title;
-  here.replaceChildren(...document.adoptNode(there).childNodes);
-  if (row) document.getElementById(row)?.focus();
-  window.htmx?.process(here);
+  await look();
+  lookedAt = Date.now();
 }
