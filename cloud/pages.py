@@ -151,6 +151,8 @@ class Words:
         """What stands in a text: times and fractions as the language writes them."""
         if isinstance(value, Said):
             return self.say(value)
+        if isinstance(value, tuple):
+            return ", ".join(str(self._value(one)) for one in value)
         if isinstance(value, datetime):
             return self._format(value, _INSTANT)
         if isinstance(value, timedelta):

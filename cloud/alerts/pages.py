@@ -40,7 +40,7 @@ from cloud.alerts.model import (
 from cloud.alerts.routes import MOST_NAME, MOST_URL, Kind
 from cloud.alerts.safe import Safe
 from cloud.fleet.model import format_id, parse_id
-from cloud.words import N_
+from cloud.words import N_, Said, words_of
 
 ROWS = 50
 SHOWN = 200  # open alerts; the others are in the history
@@ -106,7 +106,7 @@ def _means(request: Request) -> Means:
 
 
 @router.get("")
-def list_open(request: Request, session: See, fault: Annotated[str, Query(max_length=300)] = "") -> Response:
+def list_open(request: Request, session: See) -> Response:
     now = database.now()
     with database.reading(request.app.state.engine) as conn:
         context = _open(conn, now)
@@ -120,7 +120,6 @@ def list_open(request: Request, session: See, fault: Annotated[str, Query(max_le
         failing=failing,
         rules=RULES,
         hours=HOURS,
-        fault=fault,
         **context,
     )
 
@@ -211,7 +210,7 @@ def list_history(
     before: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
 ) -> Response:
     if (state and state not in list(State)) or (rule and rule not in BY_NAME):
-        raise HTTPException(404, "There is no such list.")
+        raise HTTPException(404, N_("There is no such list."))
     wanted = {
         "rule": rule or None,
         "subject": subject.strip() or None,
@@ -260,11 +259,11 @@ def show_rule(request: Request, session: See, name: str) -> Response:
 
 def _rule(name: str) -> Rule:
     if name not in BY_NAME:
-        raise NotFound("there is no such rule")
+        raise NotFound(N_("there is no such rule"))
     return BY_NAME[name]
 
 
-def _rule_page(request: Request, session: Session, rule: Rule, fault: str = "", status: int = 200) -> Response:
+def _rule_page(request: Request, session: Session, rule: Rule, fault: Said | str = "", status: int = 200) -> Response:
     with database.reading(request.app.state.engine) as conn:
         terms = store.all_terms(conn, _means(request).given)[rule.name]
         saved = store.saved_changes(conn).get(rule.name)
@@ -285,7 +284,7 @@ async def change_rule(request: Request, session: Administer, name: str) -> Respo
     try:
         await run_sync(_change, request, session, rule, changes)
     except Faulty as faulty:
-        return await run_sync(_rule_page, request, session, rule, str(faulty), 422)
+        return await run_sync(_rule_page, request, session, rule, words_of(faulty), 422)
     return RedirectResponse("/alerts/rules", 303)
 
 
@@ -306,7 +305,7 @@ def watch(request: Request, session: Operate, button: Text = "", why: Text = "")
     device = _device(button)
     with request.app.state.engine.begin() as conn:
         if cloud.fleet.store.find(conn, device) is None:
-            raise NotFound(f"the fleet has no button {format_id(device)}")
+            raise NotFound(N_("the fleet has no button %(button)s", button=format_id(device)))
         store.watch(conn, device, why=why, by=_by(session), now=database.now())
     return RedirectResponse("/alerts/rules#watched", 303)
 
@@ -322,7 +321,7 @@ def _device(text: str) -> int:
     try:
         return parse_id(text)
     except ValueError as error:
-        raise Faulty(str(error)) from None
+        raise Faulty(words_of(error)) from None
 
 
 # Where they go
@@ -337,7 +336,7 @@ def _routes_page(
     request: Request,
     session: Session,
     *,
-    fault: str = "",
+    fault: Said | str = "",
     typed: Mapping[str, Any] | None = None,
     told: tuple[str, str] | None = None,
 ) -> Response:
@@ -388,7 +387,7 @@ def add_route(
             )  # fmt: skip
     except Faulty as faulty:
         typed = {"name": name, "kind": kind, "to": to, "least": least, "rules": tuple(rules or ()), "lang": lang}
-        return _routes_page(request, session, fault=str(faulty), typed=typed)
+        return _routes_page(request, session, fault=words_of(faulty), typed=typed)
     if secret is None:
         return RedirectResponse("/alerts/routes", 303)
     return _routes_page(request, session, told=(route.name, signing.show(secret)))
@@ -397,7 +396,7 @@ def add_route(
 def _safe(request: Request) -> Safe:
     safe = _means(request).safe
     if safe is None:
-        raise HTTPException(503, "Webhooks need the master key, which this process has not.")
+        raise HTTPException(503, N_("Webhooks need the master key, which this process has not."))
     return safe
 
 

@@ -23,6 +23,7 @@ from cloud.frames.model import Result
 from cloud.pickups import past
 from cloud.pickups.model import State
 from cloud.stamps import item, ledger
+from cloud.words import N_
 
 FRAMES = 100  # of one order; who asks on and on has more
 
@@ -87,7 +88,7 @@ def show_order(request: Request, session: See, id: Id) -> Response:
     with database.reading(request.app.state.engine) as conn:
         pickup = cloud.pickups.store.find(conn, id)
         if pickup is None:
-            raise HTTPException(404, f"There is no order {id}.")
+            raise HTTPException(404, N_("There is no order %(id)s.", id=id))
         stamp = cloud.stamps.store.of_pickup(conn, vault, id)
         number = _number(id)
         pieces = {name for name in (number, stamp and stamp.piece) if name}

@@ -19,6 +19,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from cloud import database, pages
 from cloud.console.desk import See
+from cloud.words import N_, words_of
 
 SPEEDS = (1, 5, 10, 30, 60)  # seconds that pass in one
 FIRST_SPEED = 10
@@ -61,12 +62,12 @@ def read(text: str) -> Replay:
     """The opposite of `str`; raises ValueError."""
     begin, wall, speed = text.split("~")
     if int(speed) not in (0, *SPEEDS):
-        raise ValueError(f"a replay runs at {', '.join(map(str, SPEEDS))} times, or stands")
+        raise ValueError(N_("a replay runs at %(speeds)s times, or stands", speeds=SPEEDS))
     if not 0 <= int(wall) < 2**43:  # until the year 2248
-        raise ValueError("no time in milliseconds since 1970")
+        raise ValueError(N_("no time in milliseconds since 1970"))
     at = datetime.fromisoformat(begin)
     if at.tzinfo is None or at.year < 1970:
-        raise ValueError("a time without a zone, or before 1970")
+        raise ValueError(N_("a time without a zone, or before 1970"))
     return Replay(at.astimezone(UTC), database.moment(int(wall)), int(speed))
 
 
@@ -115,7 +116,8 @@ def moment(request: Request) -> Moment:
         replay = read(text) if (text := request.query_params.get(PARAMETER)) else None
         found = Moment(wall if replay is None else replay.at(wall), wall, replay, _without_replay(str(request.url)))
     except (ValueError, OverflowError) as error:
-        raise HTTPException(422, f"The address names no time that can be replayed: {error}") from None
+        why = words_of(error, N_("it is not written as one"))
+        raise HTTPException(422, N_("The address names no time that can be replayed: %(why)s", why=why)) from None
     request.state.moment = found
     return found
 
@@ -136,7 +138,7 @@ def move(
     here = moment(request)
     replay = here.replay or Replay(here.wall, here.wall, FIRST_SPEED)
     if speed is not None and speed not in (0, *SPEEDS):
-        raise HTTPException(422, f"A replay runs at {', '.join(map(str, SPEEDS))} times, or stands.")
+        raise HTTPException(422, N_("A replay runs at %(speeds)s times, or stands.", speeds=SPEEDS))
     if at:
         replay = Replay(min(_in_paris(at), here.wall), here.wall, replay.speed)
     moved = replay.leap(leap, here.wall).at_speed(replay.speed if speed is None else speed, here.wall)
@@ -159,7 +161,7 @@ def _in_paris(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise HTTPException(422, f"{text} is no date with a time.") from None
+        raise HTTPException(422, N_("%(text)s is no date with a time.", text=text)) from None
     if not 1970 < at.year < 9999:
-        raise HTTPException(422, f"Nothing was heard in {at.year}.")
+        raise HTTPException(422, N_("Nothing was heard in %(year)s.", year=at.year))
     return (at if at.tzinfo else at.replace(tzinfo=pages.PARIS)).astimezone(UTC)

@@ -53,6 +53,7 @@ from cloud.console.filters import Rows, View
 from cloud.console.sampling import Sampler
 from cloud.frames.model import STEPS, Frame, drawn
 from cloud.stamps.vault import Vault
+from cloud.words import words_of
 
 BATCH = 500  # frames a read
 BACKLOG = 5_000  # frames; whoever is further behind is told to load the page anew, which shows far fewer
@@ -78,7 +79,7 @@ def views(view: Annotated[list[str], Query(max_length=MOST_VIEWS)] = [""]) -> li
     try:
         return [View.read(text) for text in view]
     except ValueError as error:
-        raise HTTPException(422, str(error)) from None
+        raise HTTPException(422, words_of(error)) from None
 
 
 @router.get("/stream", response_class=EventSourceResponse, dependencies=[Depends(guard.signed_in(Right.SEE))])
