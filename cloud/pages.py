@@ -52,6 +52,7 @@ def render(
     known["moment"] = getattr(request.state, "moment", None)  # of a page that can be replayed (cloud.console.replay)
     # A live code is worth money: who may not read stamps sees none.
     known["may_read_stamps"] = known["session"] is not None and "read stamps" in known["session"].account.rights
+    known["station_name"] = getattr(request.app.state, "station_name", str)
     known["bench_url"] = getattr(request.app.state, "bench_url", None)
     page = fragment(template, lang=lang, switch=switch, **known, **context)
     answer = HTMLResponse(page, status)
@@ -69,7 +70,8 @@ def render_for_staff(request: Request, template: str, **context: Any) -> HTMLRes
 
 def fragment(template: str, *, lang: str = "en", now: datetime | None = None, **context: Any) -> str:
     """A template alone, such as one row of a live table; `now` is what ages are counted from."""
-    return _environments[lang].get_template(template).render(lang=lang, now=now or database.now(), **context)
+    known = {"lang": lang, "now": now or database.now(), "station_name": str}
+    return _environments[lang].get_template(template).render(known | context)
 
 
 def language(request: Request, otherwise: str = LANGUAGES[0]) -> str:

@@ -45,6 +45,7 @@ from cloud.accounts.attempts import Attempts
 from cloud.accounts.model import PasswordDue, Right, SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
 from cloud.accounts.notes import Notes
 from cloud.audit.watch import Seen
+from cloud.frames.stations import Names
 from cloud.health import Part
 from cloud.ingest.keys import Keys
 from cloud.stamps.desk import Desk
@@ -147,7 +148,8 @@ def create_app(
     app.state.vault = vault
     app.state.desk = desk
     app.state.bell = bell
-    app.state.tail = cloud.console.stream.Tail(engine, vault)
+    app.state.station_name = Names(engine)
+    app.state.tail = cloud.console.stream.Tail(engine, vault, app.state.station_name)
     app.state.downlinks_per_day = downlinks_per_day
     app.state.key_master = key_master
     app.state.keys = keys

@@ -299,7 +299,7 @@ _MAPPED_BITS = 96  # of ::ffff:0:0/96
 MAX_NAME = 80  # characters
 
 
-def check_name(name: str, what: Said) -> str:
+def check_name(name: str, what: Said | str) -> str:
     """A name that people read, on one line; raises Faulty.
 
     >>> check_name("  N. Arnaud ", N_("a name"))
