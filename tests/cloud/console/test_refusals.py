@@ -421,6 +421,7 @@ PLAIN = {
     "console/api.py": "the API",
     "downlinks/api.py": "the API",
     "fleet/store.py": "by kind: cloud.refusals.BY_KIND",
+    "frames/stations.py": "a file that the command line reads",
     "pickups/model.py": "what a handset tells of a round, over the API",
     "pickups/store.py": "as above",
     "stamps/api.py": "the API",
