@@ -53,6 +53,7 @@ def render(
     known["moment"] = getattr(request.state, "moment", None)  # cloud.replay
     # A live code is worth money: who may not read stamps sees none.
     known["may_read_stamps"] = known["session"] is not None and "read stamps" in known["session"].account.rights
+    known["station_name"] = getattr(request.app.state, "station_name", str)
     known["bench_url"] = getattr(request.app.state, "bench_url", None)
     page = fragment(template, lang=lang, switch=switch, **known, **context)
     answer = HTMLResponse(page, status)
@@ -84,7 +85,7 @@ def fragment(
     template: str, *, lang: str = "en", now: datetime | None = None, moment: Moment | None = None, **context: Any
 ) -> str:
     """A template alone, such as one row of a live table; `now` is what ages are counted from."""
-    known = {"lang": lang, "now": now or database.now(), "moment": moment}
+    known = {"lang": lang, "now": now or database.now(), "moment": moment, "station_name": str}
     known["may_act"] = moment is None or not moment.is_replay
     said = _environments[lang].get_template(template).render(known | context)
     return said if moment is None else moment.carry(said)
@@ -169,6 +170,8 @@ class Words:
         """What stands in a text: times and fractions as the language writes them."""
         if isinstance(value, Said):
             return self.say(value)
+        if isinstance(value, tuple):
+            return ", ".join(str(self._value(one)) for one in value)
         if isinstance(value, datetime):
             return self._format(value, _INSTANT)
         if isinstance(value, timedelta):

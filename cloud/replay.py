@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from fastapi import HTTPException, Request
 
 from cloud import database
+from cloud.words import N_, words_of
 
 SPEEDS = (1, 5, 10, 30, 60)  # seconds that pass in one
 PARAMETER = "replay"
@@ -58,12 +59,12 @@ def read(text: str) -> Replay:
     """The opposite of `str`; raises ValueError."""
     begin, wall, speed = text.split("~")
     if int(speed) not in (0, *SPEEDS):
-        raise ValueError(f"a replay runs at {', '.join(map(str, SPEEDS))} times, or stands")
+        raise ValueError(N_("a replay runs at %(speeds)s times, or stands", speeds=SPEEDS))
     if not 0 <= int(wall) < 2**43:  # until the year 2248
-        raise ValueError("no time in milliseconds since 1970")
+        raise ValueError(N_("no time in milliseconds since 1970"))
     at = datetime.fromisoformat(begin)
     if at.tzinfo is None or at.year < 1970:
-        raise ValueError("a time without a zone, or before 1970")
+        raise ValueError(N_("a time without a zone, or before 1970"))
     return Replay(at.astimezone(UTC), database.moment(int(wall)), int(speed))
 
 
@@ -146,7 +147,8 @@ def _found(request: Request, *, is_shown: bool) -> Moment:
         now = wall if replay is None else replay.at(wall)
         found = Moment(now, wall, replay, without_replay(str(request.url)), is_shown)
     except (ValueError, OverflowError) as error:
-        raise HTTPException(422, f"The address names no time that can be replayed: {error}") from None
+        why = words_of(error, N_("it is not written as one"))
+        raise HTTPException(422, N_("The address names no time that can be replayed: %(why)s", why=why)) from None
     request.state.moment = found
     return found
 

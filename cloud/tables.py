@@ -12,6 +12,7 @@ import cloud.fleet.notes
 import cloud.fleet.store
 import cloud.fleet.views
 import cloud.frames.keeping
+import cloud.frames.stations
 import cloud.frames.store
 import cloud.frames.tally
 import cloud.gauges

@@ -10,12 +10,12 @@ from urllib.parse import quote
 import prometheus_client
 import sqlalchemy as sa
 import sqlalchemy.exc
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import cloud.accounts.model
@@ -41,16 +41,18 @@ import cloud.places.model
 import cloud.stamps.model
 import cloud.stamps.pages
 import cloud.status
-from cloud import database, live, pages, replay
+from cloud import database, live, pages, refusals, replay
 from cloud.accounts.attempts import Attempts
-from cloud.accounts.model import PasswordDue, SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
+from cloud.accounts.model import PasswordDue, Right, SignInNeeded, TokenNeeded, TooBusy, TooManyAttempts
 from cloud.accounts.notes import Notes
 from cloud.audit.watch import Seen
+from cloud.frames.stations import Names
 from cloud.health import Part
 from cloud.ingest.keys import Keys
 from cloud.stamps.desk import Desk
 from cloud.stamps.model import NotReady, TooManyGuesses
 from cloud.stamps.vault import Vault
+from cloud.words import N_
 
 BODY_LIMIT = 1_000_000  # bytes
 PICTURE = "/api/stamps/read/picture"
@@ -147,7 +149,8 @@ def create_app(
     app.state.vault = vault
     app.state.desk = desk
     app.state.bell = bell
-    app.state.tail = cloud.console.stream.Tail(engine, vault)
+    app.state.station_name = Names(engine)
+    app.state.tail = cloud.console.stream.Tail(engine, vault, app.state.station_name)
     app.state.downlinks_per_day = downlinks_per_day
     app.state.key_master = key_master
     app.state.keys = keys
@@ -192,7 +195,7 @@ def create_app(
 
     app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
     app.add_exception_handler(PasswordDue, lambda _request, _error: RedirectResponse("/me", 303))
-    for error in (*STATUS, HTTPException, RequestValidationError, Exception):
+    for error in (*STATUS, StarletteHTTPException, RequestValidationError, Exception):
         app.add_exception_handler(error, _tell_error)
     app.add_middleware(Gate)
     return app
@@ -213,15 +216,12 @@ def _ask_to_sign_in(request: Request, _error: Exception) -> Response:
 def _tell_error(request: Request, error: Exception) -> Response:
     """Every error as a page in the look, or as JSON under /api."""
     headers: Mapping[str, str] | None = None
-    if isinstance(error, HTTPException):
-        status, message, headers = error.status_code, error.detail, error.headers
+    if isinstance(error, StarletteHTTPException):
+        status, headers = error.status_code, error.headers
     elif isinstance(error, RequestValidationError):
-        # Where and what, never the value itself: it may be a password.
         status = 404 if any(fault["loc"][0] == "path" for fault in error.errors()) else 422
-        message = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
     else:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-        message = str(error) if status != 500 else "Something failed here. It is in the log."
     if isinstance(error, TokenNeeded):
         headers = {"www-authenticate": "Bearer"}
     if isinstance(error, TooBusy | NotReady):
@@ -229,15 +229,18 @@ def _tell_error(request: Request, error: Exception) -> Response:
     if isinstance(error, TooManyAttempts | TooManyGuesses):
         headers = {"retry-after": str(ceil((error.again_at - database.now()).total_seconds()))}
     if request.url.path.startswith("/api/"):
-        code = http.HTTPStatus(status).name.lower()
-        answer: Response = JSONResponse({"error": {"code": code, "message": message}}, status)
+        said = {"code": http.HTTPStatus(status).name.lower(), "message": refusals.in_english(error, status)}
+        answer: Response = JSONResponse({"error": said}, status)
     else:
         told = status if status in TOLD else status // 100 * 100
-        context = {"status": status, "told": told, "message": message, "again_at": getattr(error, "again_at", None)}
+        session = getattr(request.state, "session", None)
+        is_staff = session is not None and Right.OWN not in session.account.rights
+        lang = pages.language(request, pages.STAFF if is_staff else pages.LANGUAGES[0])
+        context = {"message": refusals.of(error, status, lang), "again_at": getattr(error, "again_at", None)}
         here = None if request.method in SAFE_METHODS else "/"
         with suppress(HTTPException):  # an address that names no time leads out of the replay
             replay.beside(request)
-        answer = pages.render(request, "error.html", lang=pages.language(request), here=here, **context)
+        answer = pages.render(request, "error.html", lang=lang, status=status, told=told, here=here, **context)
     answer.headers.update({**HEADERS, **(headers or {})})  # a 500 is answered outside of Gate
     return answer
 
@@ -281,7 +284,7 @@ class Gate:
 
 def _refusal(request: Request) -> HTTPException | None:
     if request.method not in SAFE_METHODS and _is_foreign(request.headers):
-        return HTTPException(403, "The form came from another site.")
+        return HTTPException(403, refusals.FOREIGN)
     if int(request.headers.get("content-length", "0")) > _limit(request.url.path):
         return _too_large(_limit(request.url.path))
     return None
@@ -300,4 +303,4 @@ def _limit(path: str) -> int:
 
 
 def _too_large(limit: int) -> HTTPException:
-    return HTTPException(413, f"A request has at most {limit} bytes.")
+    return HTTPException(413, N_("A request has at most %(n)s bytes.", n=limit))

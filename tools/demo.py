@@ -1,6 +1,7 @@
 """`domino demo`: one press, followed from the click to the light, on real parts."""
 
 import secrets
+import shlex
 import socket
 import sys
 import tempfile
@@ -278,5 +279,15 @@ def _show_addresses(service: Service) -> None:
     )
     console.print(
         f"  customer   [bold]{url}/my[/]   sign in as [bold]{customer[0]}[/] with [bold]{customer[1]}[/]",
+        soft_wrap=True,
+    )
+    console.print(
+        "  console    /live the stream and its replay · /buttons the fleet · /silent · /pickups the orders · /alerts · "
+        "/decode any bytes",
+        soft_wrap=True,
+    )
+    bench = escape(f"domino bench --data-dir {shlex.quote(str(service.data_dir))}")
+    console.print(
+        f"  bench      [bold]{bench}[/] in another terminal: drawn buttons to press, and a radio to spoil",
         soft_wrap=True,
     )

@@ -21,6 +21,7 @@ from tools import (
     rawlog,
     serve,
     stamps,
+    stations,
     tokens,
     uplinks,
 )
@@ -51,6 +52,7 @@ app.add_typer(broker.app, name="broker")
 app.add_typer(keys.app, name="key")
 app.add_typer(uplinks.app, name="uplink")
 app.add_typer(frames.app, name="frame")
+app.add_typer(stations.app, name="stations")
 app.add_typer(rawlog.app, name="log")
 app.add_typer(stamps.app, name="stamp")
 app.add_typer(tokens.app, name="token")

@@ -14,6 +14,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from cloud import database
 from cloud.accounts import store
 from cloud.accounts.model import Forbidden, PasswordDue, Right, Role, Session, SignInNeeded, Token, TokenNeeded
+from cloud.words import N_, Said
 
 COOKIE = "domino_session"
 # Over TLS: a browser takes such a cookie from this very host alone, never from a neighbour or over plain HTTP.
@@ -65,7 +66,8 @@ def signed_in(right: Right) -> Callable[..., Session]:
         if session.account.password_until is not None:
             raise PasswordDue
         if right not in session.account.rights:
-            raise Forbidden(f"a {session.account.role} may not do this; it takes the right to {right}")
+            may = {"role": Said(session.account.role), "right": Said(right)}
+            raise Forbidden(N_("a %(role)s may not do this; it takes the right to %(right)s", **may))
         return session
 
     return check
@@ -76,7 +78,7 @@ def staff(session: Annotated[Session | None, Depends(current)]) -> Session:
     if session is None:
         raise SignInNeeded
     if session.account.role is Role.CUSTOMER:
-        raise Forbidden("this is for staff")
+        raise Forbidden(N_("this is for staff"))
     return session
 
 
@@ -89,7 +91,7 @@ def csrf_checked(session: Annotated[Session | None, Depends(current)], csrf: Ann
 
 def check_form(session: Session, csrf: str) -> None:
     if not hmac.compare_digest(csrf.encode(), session.csrf.encode()):
-        raise Forbidden("the form is not of this session; open the page anew")
+        raise Forbidden(N_("the form is not of this session; open the page anew"))
 
 
 def bearer(right: Right) -> Callable[..., Token]:

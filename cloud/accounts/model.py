@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from cloud.words import N_, Said
+
 MIN_PASSWORD = 10  # characters
 MAX_PASSWORD = 1024  # characters; more is not a password but work for the hash
 
@@ -171,7 +173,7 @@ class LastAdmin(Exception):
     """Without this account nobody could administer."""
 
     def __init__(self) -> None:
-        super().__init__("the last admin can be neither disabled nor given another role: make another admin first")
+        super().__init__(N_("the last admin can be neither disabled nor given another role: make another admin first"))
 
 
 class NotFound(LookupError):
@@ -186,7 +188,7 @@ class TooManyAttempts(Exception):
     """Too many attempts of late: wrong passwords, claim codes, appeals; `again_at` is when the next one is heard."""
 
     def __init__(self, again_at: datetime) -> None:
-        super().__init__(f"too many attempts; the next one is heard at {again_at:%H:%M:%S} UTC")
+        super().__init__(N_("too many attempts; the next one is heard at %(time)s UTC", time=f"{again_at:%H:%M:%S}"))
         self.again_at = again_at
 
 
@@ -196,13 +198,13 @@ class TooBusy(Exception):
     RETRY_S = 5
 
     def __init__(self) -> None:
-        super().__init__("too many sign in at this moment")
+        super().__init__(N_("too many sign in at this moment"))
 
 
 class PasswordRefused(ValueError):
     """Why a new password is not taken; `reason` is short, long or name."""
 
-    def __init__(self, reason: str, sentence: str) -> None:
+    def __init__(self, reason: str, sentence: Said) -> None:
         super().__init__(sentence)
         self.reason = reason
 
@@ -223,11 +225,12 @@ def is_email(name: str) -> bool:
 def check_new_password(password: str, name: str) -> None:
     """Raises PasswordRefused; length is what counts (NIST SP 800-63B), so no rules on signs."""
     if len(password) < MIN_PASSWORD:
-        raise PasswordRefused("short", f"the password has {len(password)} characters, it needs {MIN_PASSWORD}")
+        text = N_("the password has %(n)s characters, it needs %(least)s", n=len(password), least=MIN_PASSWORD)
+        raise PasswordRefused("short", text)
     if len(password) > MAX_PASSWORD:
-        raise PasswordRefused("long", f"the password has more than {MAX_PASSWORD} characters")
+        raise PasswordRefused("long", N_("the password has more than %(n)s characters", n=MAX_PASSWORD))
     if password.lower() == fold_name(name):
-        raise PasswordRefused("name", "the password is the name one signs in with")
+        raise PasswordRefused("name", N_("the password is the name one signs in with"))
 
 
 def least_role(scopes: Iterable[Right]) -> Role:
@@ -239,7 +242,7 @@ def least_role(scopes: Iterable[Right]) -> Role:
     wanted = frozenset(scopes)
     able = [role for role in STAFF if wanted <= RIGHTS[role]]
     if not able or not wanted:
-        raise Faulty("a token is for one right at least, and for what some role of staff may")
+        raise Faulty(N_("a token is for one right at least, and for what some role of staff may"))
     return min(able, key=lambda role: len(RIGHTS[role]))
 
 
@@ -253,15 +256,19 @@ def granted(
     if role is None:
         role = least_role(scopes or ())
     if role is Role.CUSTOMER or (scopes is not None and not scopes <= SCOPES):
-        raise Faulty("a token is for staff and machines, not for customers")
+        raise Faulty(N_("a token is for staff and machines, not for customers"))
     if scopes is not None and (beyond := scopes - RIGHTS[role]):
-        raise Faulty(f"a token of role {role} has no right to {', '.join(sorted(beyond))}")
+        raise Faulty(N_("a token of role %(role)s has no right to %(rights)s", role=Said(role), rights=_said(beyond)))
     rights = RIGHTS[role] if scopes is None else scopes
     if scopes is not None and not scopes:
-        raise Faulty("a token is for one right at least")
+        raise Faulty(N_("a token is for one right at least"))
     if beyond := rights - maker:
-        raise Forbidden(f"nobody hands on a right that they have not: {', '.join(sorted(beyond))}")
+        raise Forbidden(N_("nobody hands on a right that they have not: %(rights)s", rights=_said(beyond)))
     return role, rights
+
+
+def _said(rights: Iterable[Right]) -> tuple[Said, ...]:
+    return tuple(map(Said, sorted(rights)))
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -272,11 +279,11 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     """
     words = text.replace(",", " ").split()
     if len(words) > MAX_NETWORKS:
-        raise Faulty(f"a token has at most {MAX_NETWORKS} addresses")
+        raise Faulty(N_("a token has at most %(n)s addresses", n=MAX_NETWORKS))
     try:
         return tuple(_as_ipv4(ipaddress.ip_network(word)) for word in words)
-    except ValueError as error:
-        raise Faulty(f"addresses are such as 192.0.2.7 or 2001:db8::/32: {error}") from None
+    except ValueError:
+        raise Faulty(N_("addresses are such as %(examples)s", examples="192.0.2.7, 2001:db8::/32")) from None
 
 
 def _as_ipv4(network: Network) -> Network:
@@ -292,15 +299,15 @@ _MAPPED_BITS = 96  # of ::ffff:0:0/96
 MAX_NAME = 80  # characters
 
 
-def check_name(name: str, what: str) -> str:
+def check_name(name: str, what: Said | str) -> str:
     """A name that people read, on one line; raises Faulty.
 
-    >>> check_name("  N. Arnaud ", "a name")
+    >>> check_name("  N. Arnaud ", N_("a name"))
     'N. Arnaud'
     """
     name = " ".join(name.split())
     if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        raise Faulty(f"{what} has 1 to {MAX_NAME} characters on one line")
+        raise Faulty(N_("%(what)s has 1 to %(most)s characters on one line", what=what, most=MAX_NAME))
     return name
 
 
@@ -308,5 +315,5 @@ def check_sign_in_name(name: str) -> str:
     """What one of staff signs in with: no space, so that the audit trail's actors are told apart; raises Faulty."""
     name = fold_name(name)
     if not re.fullmatch(r"[\w.@+-]{1,80}", name):
-        raise Faulty("a name to sign in with has 1 to 80 letters, digits and . _ - @ +")
+        raise Faulty(N_("a name to sign in with has 1 to 80 letters, digits and . _ - @ +"))
     return name

@@ -30,6 +30,7 @@ from cloud.accounts.model import (
     fold_name,
 )
 from cloud.database import BigId, Instant, metadata
+from cloud.words import N_
 
 accounts = sa.Table(
     "accounts",
@@ -107,7 +108,7 @@ def add(
         .returning(accounts)
     ).one_or_none()
     if row is None:
-        raise Exists(f"there is an account {name} already")
+        raise Exists(N_("there is an account %(name)s already", name=name))
     return _account(row)
 
 
@@ -170,7 +171,7 @@ def one_of_staff(conn: sa.Connection, name_or_id: str | int) -> Account:
     which = accounts.c.id == name_or_id if isinstance(name_or_id, int) else accounts.c.name == fold_name(name_or_id)
     row = conn.execute(sa.select(accounts).where(which, accounts.c.role != Role.CUSTOMER)).one_or_none()
     if row is None:
-        raise NotFound(f"staff has no account {name_or_id}")
+        raise NotFound(N_("staff has no account %(name)s", name=name_or_id))
     return _account(row)
 
 
@@ -275,7 +276,7 @@ def end_session(conn: sa.Connection, account_id: int, name: str) -> None:
         if _name_of(token_hash) == name:
             conn.execute(sa.delete(sessions).where(sessions.c.token_hash == token_hash))
             return
-    raise NotFound("you have no such session; perhaps it has ended by now")
+    raise NotFound(N_("you have no such session; perhaps it has ended by now"))
 
 
 def end_sessions(conn: sa.Connection, account_id: int, *, but: str = "") -> int:
@@ -329,7 +330,7 @@ def create_token(
 def check_unused(conn: sa.Connection, name: str) -> None:
     """The audit trail tells tokens apart by their names, so no token ever had this one; else raises Exists."""
     if conn.scalar(sa.select(api_tokens.c.id).where(api_tokens.c.name == name).limit(1)) is not None:
-        raise Exists(f"there is, or was, a token {name}: give it another name")
+        raise Exists(N_("there is, or was, a token %(name)s: give it another name", name=name))
 
 
 def find_token(conn: sa.Connection, token: str, now: datetime) -> Token | None:
@@ -368,7 +369,7 @@ def revoke_token(conn: sa.Connection, id: int, now: datetime) -> TokenRecord | N
     in_force = sa.update(api_tokens).where(api_tokens.c.id == id, api_tokens.c.revoked_at.is_(None))
     row = conn.execute(in_force.values(revoked_at=now).returning(api_tokens)).one_or_none()
     if row is None and conn.scalar(sa.select(api_tokens.c.id).where(api_tokens.c.id == id)) is None:
-        raise NotFound(f"there is no token {id}")
+        raise NotFound(N_("there is no token %(id)s", id=id))
     return None if row is None else _record(row)
 
 

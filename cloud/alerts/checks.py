@@ -18,6 +18,7 @@ from cloud.alerts.model import ALL_PLACES, NBSP, SERVICE, Evidence, Found, Terms
 from cloud.fleet.model import State as ButtonState
 from cloud.fleet.model import format_id, parse_id
 from cloud.fleet.store import buttons
+from cloud.frames import stations
 from cloud.health import Part
 from cloud.pickups.model import State as PickupState
 from cloud.pickups.store import pickups
@@ -179,20 +180,21 @@ def _battery(conn: sa.Connection, terms: Terms, around: Around, now: datetime) -
 
 
 def _station(conn: sa.Connection, terms: Terms, around: Around, now: datetime) -> list[Found]:
-    found = []
+    found, named = [], stations.known(conn)
     for one in tallies.stations(conn):
         seen = len(one.missed_from)
         if one.expected < terms.limit("expected") or seen < terms.limit("buttons"):
             continue
+        known = named.get(one.station.upper())
         different = f"≥{NBSP}{seen}" if seen == tallies.MOST_BUTTONS else str(seen)
         values = {
-            "station": one.station,
+            "station": one.station if known is None else str(known),
             "expected": round(one.expected),
             "missed": one.missed,
             "buttons": different,
         }
         evidence: list[Evidence] = [("frame", one.last_id), *_buttons(one.missed_from[:5])]
-        found.append(Found("station", f"station {one.station}", values, evidence))
+        found.append(Found("station", f"station {one.station}", values, evidence, known and known.department))
     return found[:MOST]
 
 

@@ -438,18 +438,19 @@ def check_changes(rule: Rule, changes: Changes) -> dict[str, object]:
     for name, value in changes.items():
         if name == "on":
             if not isinstance(value, bool):
-                raise Faulty(f"{rule.name}: on is true or false")
+                raise Faulty(N_("%(rule)s: on is true or false", rule=rule.name))
             checked[name] = value
         elif name == "severity":
             if value not in list(Severity):
-                raise Faulty(f"{rule.name}: severity is {' or '.join(Severity)}")
+                severities = tuple(map(Said, Severity))
+                raise Faulty(N_("%(rule)s: severity is one of %(severities)s", rule=rule.name, severities=severities))
             checked[name] = str(value)
         elif name in TIMES:
             checked[name] = _number(rule, name, value, 0, LONGEST_S)
         elif name in limits:
             checked[name] = _number(rule, name, value, limits[name].least, limits[name].most)
         else:
-            raise Faulty(f"{rule.name}: there is no {name[:40]}")
+            raise Faulty(N_("%(rule)s: there is no %(name)s", rule=rule.name, name=name[:40]))
     return checked
 
 
@@ -459,7 +460,10 @@ def _number(rule: Rule, name: str, value: object, least: float, most: float) -> 
     except ValueError:
         number = None
     if number is None or not least <= number <= most:
-        raise Faulty(f"{rule.name}: {name} is a number from {least:g} to {most:g}")
+        between = {"least": f"{least:g}", "most": f"{most:g}"}
+        raise Faulty(
+            N_("%(rule)s: %(name)s is a number from %(least)s to %(most)s", rule=rule.name, name=name, **between)
+        )
     return number
 
 
@@ -626,7 +630,7 @@ def check_word(text: str, *, needed: bool = False) -> str:
     """What somebody says with a deed, on one line; raises `Faulty`."""
     word = " ".join(text.split())
     if len(word) > MOST_WORD or not word.isprintable() or (needed and not word):
-        raise Faulty(f"say why in {1 if needed else 0} to {MOST_WORD} characters")
+        raise Faulty(N_("say why in %(least)s to %(most)s characters", least=1 if needed else 0, most=MOST_WORD))
     return word
 
 
@@ -664,15 +668,15 @@ def silence(
     """A silence as it was asked for; empty texts name nothing. Raises `Faulty`."""
     rule, subject, department = rule.strip(), " ".join(subject.split()), department.strip().upper()
     if not (rule or subject or department):
-        raise Faulty("a silence names a rule, a subject or a department: never everything")
+        raise Faulty(N_("a silence names a rule, a subject or a department: never everything"))
     if rule and rule not in BY_NAME:
-        raise Faulty(f"there is no rule {rule[:40]}")
+        raise Faulty(N_("there is no rule %(name)s", name=rule[:40]))
     if len(subject) > 100 or not subject.isprintable():
-        raise Faulty("a subject has at most 100 characters")
+        raise Faulty(N_("a subject has at most %(most)s characters", most=100))
     if department and not re.fullmatch(r"97[1-6]|2[AB]|[0-9]{2}", department):
-        raise Faulty(f"there is no department {department[:10]}")
+        raise Faulty(N_("there is no department %(number)s", number=department[:10]))
     if not 0 < hours <= LONGEST_SILENCE.days * 24:
-        raise Faulty(f"a silence lasts up to {LONGEST_SILENCE.days} days")
+        raise Faulty(N_("a silence lasts up to %(days)s days", days=LONGEST_SILENCE.days))
     why, until = check_word(reason, needed=True), now + timedelta(hours=hours)
     return Silence(id, rule or None, subject or None, department or None, why, by, now, until)
 

@@ -40,7 +40,7 @@ from cloud.alerts.routes import MOST_NAME, MOST_URL, Kind
 from cloud.alerts.safe import Safe
 from cloud.fleet.model import format_id, parse_id
 from cloud.replay import Moment
-from cloud.words import N_
+from cloud.words import N_, Said, words_of
 
 ROWS = 50
 SHOWN = 200  # open alerts; the others are in the history
@@ -107,9 +107,7 @@ def _means(request: Request) -> Means:
 
 
 @router.get("")
-def list_open(
-    request: Request, session: See, moment: Now, fault: Annotated[str, Query(max_length=300)] = ""
-) -> Response:
+def list_open(request: Request, session: See, moment: Now) -> Response:
     now = moment.now
     with database.reading(request.app.state.engine) as conn:
         context = _open(conn, moment)
@@ -123,7 +121,6 @@ def list_open(
         failing=failing,
         rules=RULES,
         hours=HOURS,
-        fault=fault,
         **context,
     )
 
@@ -220,7 +217,7 @@ def list_history(
     before: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
 ) -> Response:
     if (state and state not in list(State)) or (rule and rule not in BY_NAME):
-        raise HTTPException(404, "There is no such list.")
+        raise HTTPException(404, N_("There is no such list."))
     wanted = {
         "rule": rule or None,
         "subject": subject.strip() or None,
@@ -269,11 +266,11 @@ def show_rule(request: Request, session: See, name: str) -> Response:
 
 def _rule(name: str) -> Rule:
     if name not in BY_NAME:
-        raise NotFound("there is no such rule")
+        raise NotFound(N_("there is no such rule"))
     return BY_NAME[name]
 
 
-def _rule_page(request: Request, session: Session, rule: Rule, fault: str = "", status: int = 200) -> Response:
+def _rule_page(request: Request, session: Session, rule: Rule, fault: Said | str = "", status: int = 200) -> Response:
     with database.reading(request.app.state.engine) as conn:
         terms = store.all_terms(conn, _means(request).given)[rule.name]
         saved = store.saved_changes(conn).get(rule.name)
@@ -294,7 +291,7 @@ async def change_rule(request: Request, session: Administer, name: str) -> Respo
     try:
         await run_sync(_change, request, session, rule, changes)
     except Faulty as faulty:
-        return await run_sync(_rule_page, request, session, rule, str(faulty), 422)
+        return await run_sync(_rule_page, request, session, rule, words_of(faulty), 422)
     return RedirectResponse("/alerts/rules", 303)
 
 
@@ -315,7 +312,7 @@ def watch(request: Request, session: Operate, button: Text = "", why: Text = "")
     device = _device(button)
     with request.app.state.engine.begin() as conn:
         if cloud.fleet.store.find(conn, device) is None:
-            raise NotFound(f"the fleet has no button {format_id(device)}")
+            raise NotFound(N_("the fleet has no button %(button)s", button=format_id(device)))
         store.watch(conn, device, why=why, by=_by(session), now=database.now())
     return RedirectResponse("/alerts/rules#watched", 303)
 
@@ -331,7 +328,7 @@ def _device(text: str) -> int:
     try:
         return parse_id(text)
     except ValueError as error:
-        raise Faulty(str(error)) from None
+        raise Faulty(words_of(error)) from None
 
 
 # Where they go
@@ -346,7 +343,7 @@ def _routes_page(
     request: Request,
     session: Session,
     *,
-    fault: str = "",
+    fault: Said | str = "",
     typed: Mapping[str, Any] | None = None,
     told: tuple[str, str] | None = None,
 ) -> Response:
@@ -397,7 +394,7 @@ def add_route(
             )  # fmt: skip
     except Faulty as faulty:
         typed = {"name": name, "kind": kind, "to": to, "least": least, "rules": tuple(rules or ()), "lang": lang}
-        return _routes_page(request, session, fault=str(faulty), typed=typed)
+        return _routes_page(request, session, fault=words_of(faulty), typed=typed)
     if secret is None:
         return RedirectResponse("/alerts/routes", 303)
     return _routes_page(request, session, told=(route.name, signing.show(secret)))
@@ -406,7 +403,7 @@ def add_route(
 def _safe(request: Request) -> Safe:
     safe = _means(request).safe
     if safe is None:
-        raise HTTPException(503, "Webhooks need the master key, which this process has not.")
+        raise HTTPException(503, N_("Webhooks need the master key, which this process has not."))
     return safe
 
 

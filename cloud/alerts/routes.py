@@ -32,6 +32,7 @@ from cloud.alerts.model import (
 from cloud.alerts.safe import Safe, number_of
 from cloud.alerts.signing import SECRET_BYTES
 from cloud.database import BigId, Instant, insert, metadata
+from cloud.words import N_
 
 CLAIM = timedelta(minutes=2)  # how long a sender has what it took: longer than any try may last
 BACKOFF = (1, 2, 4, 8, 16, 32, 60)  # minutes after the first failure, the second, …; then each hour
@@ -173,11 +174,11 @@ def check_url(text: str) -> str:
         host = port = None
         parts = urlsplit("")
     if not host or port == 0 or len(url) > MOST_URL or not url.isascii() or not url.isprintable() or " " in url:
-        raise Faulty("a webhook’s address is https://HOST/…")
+        raise Faulty(N_("a webhook’s address is such as %(example)s", example="https://HOST/…"))
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise Faulty("a webhook’s address holds no password and no #: what comes is signed")
+        raise Faulty(N_("a webhook’s address holds no password and no #: what comes is signed"))
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise Faulty("a webhook’s address begins with https://, or leads to 127.0.0.1")
+        raise Faulty(N_("a webhook’s address begins with %(https)s, or leads to 127.0.0.1", https="https://"))
     return url
 
 
@@ -192,16 +193,16 @@ def check_recipients(text: str) -> tuple[str, ...]:
     """Addresses, a comma, a space or a line apart; raises `Faulty`."""
     found = tuple(dict.fromkeys(text.replace(",", " ").replace(";", " ").split()))
     if not 1 <= len(found) <= MOST_RECIPIENTS:
-        raise Faulty(f"a mail route has 1 to {MOST_RECIPIENTS} recipients")
+        raise Faulty(N_("a mail route has 1 to %(most)s recipients", most=MOST_RECIPIENTS))
     if wrong := [one for one in found if not (is_email(one) and one.isascii())]:
-        raise Faulty(f"{wrong[0][:60]} is no e-mail address")
+        raise Faulty(N_("%(text)s is no e-mail address", text=wrong[0][:60]))
     return found
 
 
 def _check_name(name: str) -> str:
     name = check_word(name, needed=True)
     if len(name) > MOST_NAME:
-        raise Faulty(f"a route’s name has at most {MOST_NAME} characters")
+        raise Faulty(N_("a route’s name has at most %(most)s characters", most=MOST_NAME))
     return name
 
 
@@ -225,9 +226,9 @@ def add_route(
     url = check_url(to) if kind is Kind.WEBHOOK else None
     recipients = check_recipients(to) if kind is Kind.MAIL else None
     if rules is not None and (unknown := set(rules) - set(BY_NAME)):
-        raise Faulty(f"there is no rule {sorted(unknown)[0][:40]}")
+        raise Faulty(N_("there is no rule %(name)s", name=min(unknown)[:40]))
     if len(all_routes(conn)) >= MOST_ROUTES:
-        raise Faulty(f"there is room for {MOST_ROUTES} routes")
+        raise Faulty(N_("there is room for %(most)s routes", most=MOST_ROUTES))
     said = {"kind": kind, "url": url, "recipients": recipients and list(recipients), "least": least, "lang": lang}
     added = insert(conn, alert_routes).values(
         name=_check_name(name), rules=None if rules is None else list(rules), is_on=True, created_at=now,
@@ -235,7 +236,7 @@ def add_route(
     )  # fmt: skip
     id = conn.execute(added.on_conflict_do_nothing().returning(alert_routes.c.id)).scalar()
     if id is None:
-        raise Faulty(f"there is a route {name[:MOST_NAME]} already")
+        raise Faulty(N_("there is a route %(name)s already", name=name[:MOST_NAME]))
     secret = None
     if kind is Kind.WEBHOOK:
         secret = secrets.token_bytes(SECRET_BYTES)
@@ -249,7 +250,7 @@ def renew_secret(conn: sa.Connection, id: int, *, by: str, now: datetime, safe: 
     """A new secret, told this once; the one before signs as well for BOTH. Raises `NotFound`."""
     route = find_route(conn, id)
     if route.kind is not Kind.WEBHOOK:
-        raise NotFound(f"route {route.name} has no secret")
+        raise NotFound(N_("route %(name)s has no secret", name=route.name))
     secret = secrets.token_bytes(SECRET_BYTES)
     kept = {"sealed": safe.seal(secret, id), "sealed_before": route.sealed, "before_until": now + BOTH}
     conn.execute(alert_routes.update().where(alert_routes.c.id == id).values(kept))
@@ -293,7 +294,7 @@ def find_route(conn: sa.Connection, id: int) -> Route:
     """Raises `NotFound`."""
     row = conn.execute(sa.select(alert_routes).where(alert_routes.c.id == id, _IS_THERE)).first()
     if row is None:
-        raise NotFound(f"there is no route {id}")
+        raise NotFound(N_("there is no route %(id)s", id=id))
     return _route(row)
 
 

@@ -38,6 +38,7 @@ from cloud.alerts.model import (
 )
 from cloud.database import BigId, Instant, insert, metadata
 from cloud.fleet.model import format_id
+from cloud.words import N_, Said
 
 # As text: with parameters a database does not recognise an index's condition.
 _IS_CURRENT = sa.text("state <> 'ended'")
@@ -301,7 +302,7 @@ def _do(
     row = conn.execute(alerts.update().where(*where).values(deed).returning(alerts)).one_or_none()
     if row is None:
         alert = find(conn, id)
-        raise WrongState(f"alert {id} is {_said(alert)}")
+        raise WrongState(_said(alert))
     alert = _alert(row)
     _note(conn, id, event, now, by, word)
     action = {Event.ACKNOWLEDGED: "alert.acknowledge", Event.CLOSED: "alert.close"}[event]
@@ -312,10 +313,13 @@ def _do(
     return alert
 
 
-def _said(alert: Alert) -> str:
+def _said(alert: Alert) -> Said:
     if alert.state is State.OPEN:
-        return f"open, and was acknowledged by {alert.acked_by}"
-    return f"{alert.state}, by {alert.ended_by}" if alert.ended_by else "resolved"
+        return N_("alert %(id)s is open, and was acknowledged by %(who)s", id=alert.id, who=alert.acked_by)
+    if alert.ended_by:
+        said = {"id": alert.id, "state": Said(alert.state), "who": alert.ended_by}
+        return N_("alert %(id)s is %(state)s, by %(who)s", **said)
+    return N_("alert %(id)s is resolved", id=alert.id)
 
 
 def add_silence(conn: sa.Connection, silence: Silence) -> Silence:
@@ -342,7 +346,7 @@ def end_silence(conn: sa.Connection, id: int, *, by: str, now: datetime) -> None
         alert_silences.c.id == id, alert_silences.c.ended_at.is_(None), _is_in_force(now)
     )
     if not conn.execute(ended.values(ended_at=now, ended_by=by)).rowcount:
-        raise NotFound(f"there is no silence {id} in force")
+        raise NotFound(N_("there is no silence %(id)s in force", id=id))
     cloud.audit.store.record(conn, actor=by, action="alert.silence.end", subject=f"silence {id}", now=now)
 
 
@@ -453,7 +457,7 @@ def watch(conn: sa.Connection, button_id: int, *, why: str, by: str, now: dateti
     """Put it on the list; a second time it stays as it is. Raises `Faulty`, and `WrongState` where the list is full."""
     why = check_word(why, needed=True)
     if (conn.scalar(sa.select(sa.func.count()).select_from(alert_watched)) or 0) >= MOST_WATCHED:
-        raise WrongState(f"the watch list has room for {MOST_WATCHED} buttons")
+        raise WrongState(N_("the watch list has room for %(most)s buttons", most=MOST_WATCHED))
     added = insert(conn, alert_watched).values(button_id=button_id, why=why, added_at=now, added_by=by)
     if conn.execute(added.on_conflict_do_nothing().returning(alert_watched.c.button_id)).first() is not None:
         about = f"button {format_id(button_id)}"
@@ -463,7 +467,7 @@ def watch(conn: sa.Connection, button_id: int, *, why: str, by: str, now: dateti
 def unwatch(conn: sa.Connection, button_id: int, *, by: str, now: datetime) -> None:
     """Raises `NotFound` where it is not on the list."""
     if not conn.execute(alert_watched.delete().where(alert_watched.c.button_id == button_id)).rowcount:
-        raise NotFound(f"button {format_id(button_id)} is not on the watch list")
+        raise NotFound(N_("button %(button)s is not on the watch list", button=format_id(button_id)))
     subject = f"button {format_id(button_id)}"
     cloud.audit.store.record(conn, actor=by, action="alert.unwatch", subject=subject, now=now)
 
@@ -485,7 +489,7 @@ def find(conn: sa.Connection, id: int) -> Alert:
     """Raises `NotFound`."""
     row = conn.execute(sa.select(alerts).where(alerts.c.id == id)).first()
     if row is None:
-        raise NotFound(f"there is no alert {id}")
+        raise NotFound(N_("there is no alert %(id)s", id=id))
     return _alert(row)
 
 

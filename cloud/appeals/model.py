@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from cloud.stamps import model as stamps
+from cloud.words import N_
 
 MAX_NAME = 100
 MAX_CONTACT = 254  # an e-mail address has no more, RFC 5321
@@ -129,5 +130,6 @@ def check_reason(reason: str) -> str:
     """Raises ValueError."""
     reason = reason.strip()
     if not MIN_REASON <= len(reason) <= MAX_REASON or not is_plain(reason):
-        raise ValueError(f"a reason is {MIN_REASON} to {MAX_REASON} characters long: who appealed will read it")
+        limits = {"least": MIN_REASON, "most": MAX_REASON}
+        raise ValueError(N_("a reason is %(least)s to %(most)s characters long: who appealed will read it", **limits))
     return reason

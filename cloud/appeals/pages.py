@@ -28,6 +28,7 @@ from cloud.appeals.model import (
     claim,
 )
 from cloud.audit.store import record
+from cloud.words import N_, Said, words_of
 
 PER_ADDRESS = 5  # appeals in accounts.attempts.WINDOW
 IN_ALL = 300
@@ -89,7 +90,7 @@ def show_outcome(request: Request, reference: str) -> Response:
     with database.reading(request.app.state.engine) as conn:
         appeal = store.by_reference(conn, request.app.state.vault, reference)
     if appeal is None:
-        raise NotFound("there is no appeal of this number")
+        raise NotFound(N_("there is no appeal of this number"))
     return pages.render(request, "appeal_outcome.html", lang=pages.language(request), appeal=appeal)
 
 
@@ -148,7 +149,7 @@ def decide(
     try:
         told = check_reason(reason)
     except ValueError as error:
-        return _page(request, id, reason, str(error))
+        return _page(request, id, reason, words_of(error))
     with request.app.state.engine.begin() as conn:
         by, now = f"staff {session.account.name}", database.now()
         store.decide(conn, request.app.state.vault, id, outcome, by=by, reason=told, at=now)
@@ -156,7 +157,7 @@ def decide(
     return RedirectResponse(f"/appeals/{id}", 303)
 
 
-def _page(request: Request, id: int, reason: str = "", fault: str = "") -> Response:
+def _page(request: Request, id: int, reason: str = "", fault: Said | str = "") -> Response:
     vault = request.app.state.vault
     with database.reading(request.app.state.engine) as conn:
         appeal = store.find(conn, vault, id)

@@ -10,6 +10,7 @@ from cloud.appeals.model import TRANSITIONS, Appeal, Claim, NotFound, State, Wro
 from cloud.database import BigId, Instant, metadata
 from cloud.fleet.claims import new_claim_code
 from cloud.stamps.vault import BLOCK, Vault
+from cloud.words import N_, Said
 
 _IS_SEALED, _HAS_PIECE = sa.text("sealed IS NOT NULL"), sa.text("piece IS NOT NULL")
 
@@ -64,14 +65,15 @@ def decide(conn: sa.Connection, vault: Vault, id: int, to: State, *, by: str, re
     if row is not None:
         return _appeal(vault, row)
     there = find(conn, vault, id)
-    raise WrongState(f"appeal {id} is {there.state} and cannot become {to}")
+    said = {"id": id, "state": Said(there.state), "to": Said(to)}
+    raise WrongState(N_("appeal %(id)s is %(state)s and cannot become %(to)s", **said))
 
 
 def find(conn: sa.Connection, vault: Vault, id: int) -> Appeal:
     """Raises `NotFound`."""
     row = conn.execute(sa.select(appeals).where(appeals.c.id == id)).one_or_none()
     if row is None:
-        raise NotFound(f"there is no appeal {id}")
+        raise NotFound(N_("there is no appeal %(id)s", id=id))
     return _appeal(vault, row)
 
 

@@ -75,6 +75,7 @@ ACTIONS: Mapping[str, Said] = {
     "stamp.print": N_("Stamp printed on a card"),
     "stamp.redeem": N_("Stamp to be redeemed for a parcel: %(outcome)s"),
     "stamp.void": N_("Stamp made void"),
+    "station.import": N_("Stations named, %(count)s of them"),
     "token.create": N_("Token made, as %(role)s"),
     "token.refused": N_("Token refused: %(count)s × from %(network)s, where it is not allowed"),
     "token.revoke": N_("Token revoked"),

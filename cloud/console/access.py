@@ -31,7 +31,7 @@ from cloud.accounts.model import (
 from cloud.audit.store import record
 from cloud.console import desk
 from cloud.console.desk import Administer, Id
-from cloud.words import N_, Said
+from cloud.words import N_, Said, words_of
 
 LASTS = (1, 7, 30, TOKEN_LASTS.days, 365)  # days that the page offers; 0 is for ever
 
@@ -83,7 +83,7 @@ def add_account(
     """Its password is for once: shown on this answer alone, and changed at the first sign-in."""
     typed = {"name": name, "display_name": display_name, "role": role}
     try:
-        folded, called, as_role = check_sign_in_name(name), check_name(display_name or name, "a name"), _role(role)
+        folded, called, as_role = check_sign_in_name(name), check_name(display_name or name, N_("a name")), _role(role)
         password, until = _new_password(), database.now() + ONCE_LASTS
         hashed = passwords.digest(password)
         with request.app.state.engine.begin() as conn:
@@ -100,7 +100,7 @@ def add_account(
             actor = session.account.actor
             record(conn, actor=actor, action="account.add", subject=account.subject, now=now, role=as_role)
     except (Exists, Faulty) as error:
-        return _ask_account(request, typed, str(error))
+        return _ask_account(request, typed, words_of(error))
     return _show_password(request, account, password, until)
 
 
@@ -176,12 +176,12 @@ def reset_password(request: Request, session: Administer, id: Id) -> Response:
 
 def _check_another(own: Account, id: int) -> None:
     if own.id == id:
-        raise Forbidden("nobody takes their own account away: ask another admin; your password is changed at /me")
+        raise Forbidden(N_("nobody takes their own account away: ask another admin; your password is changed at /me"))
 
 
 def _role(text: str) -> Role:
     if text not in STAFF:
-        raise Faulty("choose a role of staff")
+        raise Faulty(N_("choose a role of staff"))
     return Role(text)
 
 
@@ -189,7 +189,7 @@ def _new_password() -> str:
     return secrets.token_urlsafe(12)  # 96 bits
 
 
-def _ask_account(request: Request, typed: Mapping[str, str], fault: str = "") -> Response:
+def _ask_account(request: Request, typed: Mapping[str, str], fault: Said | str = "") -> Response:
     return desk.render(
         request,
         "console/account_new.html",
@@ -229,7 +229,7 @@ def create_token(
     """The token is shown on this answer alone."""
     typed = {"name": name, "scopes": scopes or [], "days": days, "networks": networks}
     try:
-        called = check_name(name, "a token's name")
+        called = check_name(name, N_("a token’s name"))
         wanted = frozenset(right for right in Right if right in (scopes or ()))
         role, rights = granted(session.account.rights, None, wanted)
         allowed, now = parse_networks(networks), database.now()
@@ -253,7 +253,7 @@ def create_token(
                 conn, actor=session.account.actor, action="token.create", subject=subject, now=now, role=role, **about
             )
     except (Exists, Faulty) as error:
-        return _ask_token(request, typed, str(error))
+        return _ask_token(request, typed, words_of(error))
     context = {"token": called, "secret": token, "until": until, "account": None}
     return desk.render(request, "console/once.html", here="/access", **context)
 
@@ -269,7 +269,7 @@ def revoke_token(request: Request, session: Administer, id: Id) -> Response:
     return RedirectResponse("/access#tokens", 303)
 
 
-def _ask_token(request: Request, typed: Mapping[str, object], fault: str = "") -> Response:
+def _ask_token(request: Request, typed: Mapping[str, object], fault: Said | str = "") -> Response:
     session = request.state.session
     return desk.render(
         request,

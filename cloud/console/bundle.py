@@ -37,6 +37,7 @@ from cloud.health import Part
 from cloud.pickups.model import Pickup
 from cloud.stamps.model import Stamp, format_pairs
 from cloud.stamps.vault import Vault
+from cloud.words import N_
 
 FRAMES, ORDERS, ENTRIES = 500, 50, 200  # at most, the newest of each
 STRUCK = "[struck out]"
@@ -65,7 +66,7 @@ def of_button(request: Request, session: See, id: str) -> Response:
     with request.app.state.engine.begin() as conn:
         button = None if device is None else cloud.fleet.store.find(conn, device)
         if button is None:
-            raise HTTPException(404, f"The fleet has no button {id[:40]}.")
+            raise HTTPException(404, N_("The fleet has no button %(button)s.", button=id[:40]))
         pickups = cloud.pickups.store.of_button(conn, button.id, ORDERS)
         frames = cloud.frames.store.newest(conn, limit=FRAMES, device=button.id)
         subject = f"button {format_id(button.id)}"
@@ -77,7 +78,7 @@ def of_order(request: Request, session: See, id: Id) -> Response:
     with request.app.state.engine.begin() as conn:
         pickup = cloud.pickups.store.find(conn, id)
         if pickup is None:
-            raise HTTPException(404, f"There is no order {id}.")
+            raise HTTPException(404, N_("There is no order %(id)s.", id=id))
         button = cloud.fleet.store.find(conn, pickup.button_id)
         assert button is not None  # a foreign key says so
         frames = cloud.frames.store.of_pickup(conn, id)[-FRAMES:]

@@ -30,7 +30,7 @@ from cloud.frames import history, table
 from cloud.frames.link import Loss
 from cloud.frames.model import Filter, Frame
 from cloud.pages import PARIS
-from cloud.words import N_
+from cloud.words import N_, words_of
 
 FRAMES, ORDERS, DOWNLINKS = 20, 5, 4  # rows on a button's page
 USE_WORDS = 200  # the newest, by which a day's use is reckoned
@@ -170,7 +170,7 @@ def _found(conn: sa.Connection, id: str) -> Button:
     device = desk.device(id)
     button = None if device is None else cloud.fleet.store.find(conn, device)
     if button is None:
-        raise HTTPException(404, f"The fleet has no button {id[:40]}.")
+        raise HTTPException(404, N_("The fleet has no button %(button)s.", button=id[:40]))
     return button
 
 
@@ -268,7 +268,7 @@ def revoke_button(
     try:
         why = check_why(why)
     except ValueError as error:
-        raise HTTPException(422, str(error)) from None
+        raise HTTPException(422, words_of(error)) from None
     with request.app.state.engine.begin() as conn:
         button = _found(conn, id)
         cloud.fleet.store.revoke(conn, button.id, why=why, by=by, now=now)

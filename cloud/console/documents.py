@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from cloud.console import desk
 from cloud.console.desk import See
+from cloud.words import N_
 
 FOLDER = Path(__file__).parents[2] / "docs"
 NAMES = ("wire-format", "sigfox")
@@ -25,7 +26,7 @@ router = APIRouter(prefix="/docs")
 def show(request: Request, session: See, name: str) -> Response:
     path = FOLDER / f"{name}.md"
     if name not in NAMES or not path.is_file():
-        raise HTTPException(404, f"There is no document {name[:40]} here.")
+        raise HTTPException(404, N_("There is no document %(name)s here.", name=name[:40]))
     title, html, headings = _read(path, path.stat().st_mtime_ns)
     return desk.render(request, "console/document.html", title=title, html=html, headings=headings)
 

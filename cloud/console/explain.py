@@ -13,7 +13,7 @@ from cloud.console.radio_frame import CRC_BYTES, HEAD_BYTES, NoFrame, RadioFrame
 from cloud.fleet.model import format_id, parse_id
 from cloud.ingest.downlink import Status
 from cloud.ingest.uplink import SIZE, Kind, Uplink, read_header
-from cloud.words import N_, Said
+from cloud.words import N_, Said, words_of
 
 MOST_TEXT = 2000  # characters
 ANSWER_SIZE = 8  # bytes
@@ -64,7 +64,7 @@ class Pasted:
     data: bytes
     device: int | None = None
     radio: RadioFrame | None = None
-    not_radio: str = ""  # why it is no Sigfox frame, where that was tried
+    not_radio: Said | str = ""  # why it is no Sigfox frame, where that was tried
 
 
 def read_pasted(text: str) -> Pasted:
@@ -91,7 +91,7 @@ def read_pasted(text: str) -> Pasted:
     try:
         radio = read_frame(data)
     except NoFrame as reason:
-        return Pasted(data, device, not_radio=str(reason))
+        return Pasted(data, device, not_radio=words_of(reason))
     return Pasted(radio.payload, radio.device, radio)
 
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from cloud.fleet.model import format_id, parse_id
 from cloud.frames.model import Filter, Result
 from cloud.ingest.uplink import Kind
+from cloud.words import N_, Said
 
 KINDS = tuple(kind.word for kind in Kind)
 NAMES = ("button", "result", "kind", "department")
@@ -24,11 +25,13 @@ def read(said: Mapping[str, str]) -> Filter:
     """
     button, result, kind, department = (said.get(name, "").strip() for name in NAMES)
     if result and result not in set(Result):
-        raise ValueError(f"there is no result “{result}”; there are: {', '.join(Result)}")
+        known = tuple(map(Said, Result))
+        raise ValueError(N_("there is no result “%(said)s”; there are: %(known)s", said=result, known=known))
     if kind and kind not in KINDS:
-        raise ValueError(f"there is no kind “{kind}”; there are: {', '.join(KINDS)}")
+        known = tuple(map(Said, KINDS))
+        raise ValueError(N_("there is no kind “%(said)s”; there are: %(known)s", said=kind, known=known))
     if department and not _DEPARTMENT.fullmatch(department.upper()):
-        raise ValueError(f"“{department}” is no department: 01 to 95, 2A, 2B, 971 to 976")
+        raise ValueError(N_("“%(said)s” is no department: 01 to 95, 2A, 2B, 971 to 976", said=department))
     return Filter(
         parse_id(button) if button else None,
         Result(result) if result else None,

@@ -19,6 +19,7 @@ from cloud.console.desk import ROWS, See
 from cloud.fleet import filters, listing, sheet, views
 from cloud.fleet.filters import Asked, Filter, Sort
 from cloud.fleet.model import DEPARTMENTS, LAST_GENERATION
+from cloud.words import N_, words_of
 
 DELIMITERS = {"fr": ";", "en": ","}  # what a spreadsheet of that language reads by itself
 
@@ -103,7 +104,8 @@ def write_buttons(request: Request, session: See) -> Response:
     """The same buttons as the list has under this address, by id, as a file that can be imported again."""
     asked, now = filters.read(dict(request.query_params)), database.now()
     if asked.faults:
-        raise HTTPException(422, "; ".join(f"{name}: {why}" for name, why in asked.faults.items()))
+        faults = tuple(N_("%(field)s: %(why)s", field=name, why=why) for name, why in asked.faults.items())
+        raise HTTPException(422, N_("The address cannot be read: %(faults)s", faults=faults))
     delimiter = DELIMITERS[pages.language(request, pages.STAFF)]
     pieces = sheet.write(listing.every(request.app.state.engine, asked.filter, now), delimiter)
     return as_file(StreamingResponse(pieces, media_type="text/csv; charset=utf-8"), f"buttons-{now:%Y-%m-%d}.csv")
@@ -125,13 +127,13 @@ def save_view(
 ) -> Response:
     """Keep the list's address under a name, for oneself or, by who may operate, for all staff."""
     if shared and Right.OPERATE not in session.account.rights:
-        raise HTTPException(403, "Sharing a view takes the right to operate.")
+        raise HTTPException(403, N_("Sharing a view takes the right to operate."))
     asked = filters.parse(query)
     account = session.account
     try:
         name, now = views.check_name(name), database.now()
     except ValueError as error:
-        raise HTTPException(422, str(error)) from None
+        raise HTTPException(422, words_of(error)) from None
     with request.app.state.engine.begin() as conn:
         views.save(conn, account_id=account.id, name=name, query=asked.address(), is_shared=shared, now=now)
         _record(conn, account.name, "fleet.save view", name, query=asked.address(), shared=shared)
@@ -145,7 +147,7 @@ def remove_view(
     with request.app.state.engine.begin() as conn:
         name = views.remove(conn, id, session.account.id)
         if name is None:
-            raise HTTPException(404, "You have no such view.")
+            raise HTTPException(404, N_("You have no such view."))
         _record(conn, session.account.name, "fleet.remove view", name)
     return RedirectResponse(f"/buttons?{filters.parse(query).address()}".rstrip("?"), 303)
 

@@ -17,7 +17,7 @@ def show_frame(request: Request, session: See, moment: Now, id: Id) -> Response:
     with database.reading(request.app.state.engine) as conn:
         frame = cloud.frames.store.find(conn, id)
     if frame is None:
-        raise HTTPException(404, f"The log has no frame {id}.")
+        raise HTTPException(404, N_("The log has no frame %(id)s.", id=id))
     if moment.is_replay and frame.received_at > moment.now:
         said = N_("Frame %(number)s had not arrived yet at %(time)s.", number=id, time=pages.time_of_day(moment.now))
         return pages.not_yet(request, said, frame.received_at)

@@ -16,6 +16,7 @@ from cloud.console.replay import FIRST_SPEED
 from cloud.frames.model import Result
 from cloud.frames.tally import Counts, What
 from cloud.replay import SPEEDS
+from cloud.words import N_
 
 DAYS = 3  # in one drawing: 4 320 minutes
 DAY = timedelta(days=1)
@@ -63,7 +64,7 @@ def show_days(
     now = database.now()
     last = now.astimezone(pages.PARIS).date() if day is None else day
     if not FIRST <= last <= LAST:
-        raise HTTPException(422, f"Nothing was heard in {last.year}.")
+        raise HTTPException(422, N_("Nothing was heard in %(year)s.", year=last.year))
     since, until = _midnight(last - (DAYS - 1) * DAY), min(_midnight(last + DAY), now)
     with database.reading(request.app.state.engine) as conn:
         found = minutes(conn, since, until) if since < until else []

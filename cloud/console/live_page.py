@@ -16,6 +16,7 @@ from cloud.console import desk, filters, stream
 from cloud.console.desk import Before, See
 from cloud.console.filters import Rows, View
 from cloud.frames.model import Filter, Result
+from cloud.words import words_of
 
 ROWS = 100
 SPAN = 200_000  # frames read through for a page, a third of a second
@@ -36,7 +37,7 @@ def live(
     try:
         wanted = filters.read(said)
     except ValueError as error:
-        fault = str(error)
+        fault = words_of(error)
     here = "?".join(filter(None, ("/live", filters.write(wanted))))
     if fault is None and any(name in request.query_params and not said[name] for name in said):
         return RedirectResponse(moment.href(here), 303)  # a form's empty fields are no part of an address

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from cloud import database
-from cloud.accounts import attempts, guard, passwords, store
-from cloud.accounts.model import MAX_PASSWORD, MIN_PASSWORD, PasswordRefused, Session, check_new_password
-from cloud.accounts.pages import enter
+from cloud.accounts import guard, store
+from cloud.accounts.model import MAX_PASSWORD, MIN_PASSWORD, Session
+from cloud.accounts.pages import Typed, change_password, enter
 from cloud.audit.store import record
 from cloud.console import desk
 from cloud.words import N_, Said
@@ -25,7 +25,6 @@ REFUSED = {
 router = APIRouter()
 Own = Annotated[Session, Depends(guard.staff)]
 Checked = Depends(guard.csrf_checked)
-Password = Annotated[str, Form(max_length=2 * MAX_PASSWORD)]
 
 
 @router.get("/me")
@@ -34,31 +33,13 @@ def show_own(request: Request, session: Own, changed: Annotated[bool, Query()] =
 
 
 @router.post("/me/password", dependencies=[Checked])
-def change_password(
-    request: Request, session: Own, old: Password = "", new: Password = "", again: Password = ""
-) -> Response:
+def change_own_password(request: Request, session: Own, said: Typed) -> Response:
     """Ends every other session of theirs; this one goes on under a new cookie."""
-    account, now = session.account, database.now()
-    try:
-        check_new_password(new, account.name)
-    except PasswordRefused as refused:
-        return _page(request, session, {"new": REFUSED[refused.reason]})
-    if new == old:
-        return _page(request, session, {"new": REFUSED["same"]})
-    if new != again:
-        return _page(request, session, {"again": REFUSED["twice"]})
-    counted = [attempts.of_name(account.name), attempts.of_address(guard.address(request))]
-    request.app.state.attempts.take(counted, now)  # who found an open browser does not get to guess
-    with database.reading(request.app.state.engine) as conn:
-        fits = store.check_password(conn, account.name, old) is not None
-    if not fits:
-        return _page(request, session, {"old": REFUSED["old"]})
-    request.app.state.attempts.give_back(counted)
-    hashed = passwords.digest(new)
-    with request.app.state.engine.begin() as conn:
-        store.change_password(conn, account, hashed)
-        record(conn, actor=account.actor, action="account.password", subject=account.subject, now=now)
-    return enter(request, account, "/me?changed=true", now)
+    now = database.now()
+    if (fault := change_password(request, session.account, said, now)) is not None:
+        where, reason = fault
+        return _page(request, session, {where: REFUSED[reason]})
+    return enter(request, session.account, "/me?changed=true", now)
 
 
 @router.post("/me/sessions/end", dependencies=[Checked])

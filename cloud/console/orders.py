@@ -99,7 +99,7 @@ def show_order(request: Request, session: See, moment: Now, id: Id) -> Response:
         newest = cloud.frames.store.last_id(conn)
         pickup = cloud.pickups.store.find(conn, id)
         if pickup is None:
-            raise HTTPException(404, f"There is no order {id}.")
+            raise HTTPException(404, N_("There is no order %(id)s.", id=id))
         stamp = cloud.stamps.store.of_pickup(conn, vault, id)
         number = _number(id)
         pieces = {name for name in (number, stamp and stamp.piece) if name}

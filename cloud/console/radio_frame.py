@@ -6,6 +6,8 @@ The network checks its auth by the device's network key, which is the network's 
 import binascii
 from dataclasses import dataclass
 
+from cloud.words import N_
+
 PREAMBLE = 0xAAAAA
 HEAD_BYTES, ADDRESS_BYTES, CRC_BYTES, SHORTEST_AUTH = 4, 6, 2, 2
 # By the frame's length in bytes, the types of its three replicas.
@@ -42,18 +44,21 @@ class RadioFrame:
 def read_frame(data: bytes) -> RadioFrame:
     """Any one replica, preamble included; raises `NoFrame`."""
     if len(data) not in TYPES:
-        raise NoFrame(f"{len(data)} bytes; a Sigfox frame has {', '.join(map(str, TYPES))}")
+        raise NoFrame(N_("%(n)s bytes; a Sigfox frame has %(lengths)s", n=len(data), lengths=tuple(TYPES)))
     head = int.from_bytes(data[:HEAD_BYTES], "big")
     if head >> 12 != PREAMBLE:
-        raise NoFrame(f"it begins with {head >> 12:05X}; a Sigfox frame begins with {PREAMBLE:X}")
+        said = {"head": f"{head >> 12:05X}", "preamble": f"{PREAMBLE:X}"}
+        raise NoFrame(N_("it begins with %(head)s; a Sigfox frame begins with %(preamble)s", **said))
     types = TYPES[len(data)]
     if (frame_type := head & 0xFFF) not in types:
-        raise NoFrame(f"type {frame_type:03X}; of this length there are {', '.join(f'{one:03X}' for one in types)}")
+        said = {"type": f"{frame_type:03X}", "types": tuple(f"{one:03X}" for one in types)}
+        raise NoFrame(N_("type %(type)s; of this length there are %(types)s", **said))
     replica = types.index(frame_type)
     packet = _undone(data[HEAD_BYTES:], TAPS[replica])
     signed, crc = packet[:-CRC_BYTES], packet[-CRC_BYTES:]
     if crc != (right := (binascii.crc_hqx(signed, 0) ^ 0xFFFF).to_bytes(CRC_BYTES, "big")):
-        raise NoFrame(f"CRC {crc.hex()}, and the bytes before it give {right.hex()}: some bit is wrong")
+        said = {"crc": crc.hex(), "right": right.hex()}
+        raise NoFrame(N_("CRC %(crc)s, and the bytes before it give %(right)s: some bit is wrong", **said))
     flags, body = int.from_bytes(signed[:2], "big"), signed[ADDRESS_BYTES:]
     indicator = flags >> 14
     is_bit = len(body) == SHORTEST_AUTH and indicator >= 2

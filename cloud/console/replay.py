@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse, Response
 from cloud import pages
 from cloud.console.desk import See
 from cloud.replay import SPEEDS, Moment, Replay, moment, without_replay
+from cloud.words import N_
 
 FIRST_SPEED = 10
 LONGEST_LEAP = 7 * 86400  # seconds
@@ -36,7 +37,7 @@ def move(
     here = moment(request)
     replay = here.replay or Replay(here.wall, here.wall, FIRST_SPEED)
     if speed is not None and speed not in (0, *SPEEDS):
-        raise HTTPException(422, f"A replay runs at {', '.join(map(str, SPEEDS))} times, or stands.")
+        raise HTTPException(422, N_("A replay runs at %(speeds)s times, or stands.", speeds=SPEEDS))
     if at:
         replay = Replay(min(_in_paris(at), here.wall), here.wall, replay.speed)
     moved = replay.leap(leap, here.wall).at_speed(replay.speed if speed is None else speed, here.wall)
@@ -48,7 +49,7 @@ def _in_paris(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise HTTPException(422, f"{text} is no date with a time.") from None
+        raise HTTPException(422, N_("%(text)s is no date with a time.", text=text)) from None
     if not 1970 < at.year < 9999:
-        raise HTTPException(422, f"Nothing was heard in {at.year}.")
+        raise HTTPException(422, N_("Nothing was heard in %(year)s.", year=at.year))
     return (at if at.tzinfo else at.replace(tzinfo=pages.PARIS)).astimezone(UTC)

@@ -63,6 +63,8 @@ def find(request: Request, session: See, q: Annotated[str, Query(max_length=100)
     with database.reading(request.app.state.engine) as conn:
         hits = list(_hits(conn, sought)) if sought else []
         street = _street(conn, sought)
+        as_frame = _as_frame(sought)
+        reach = None if hits or as_frame is None else store.reach(conn, as_frame[0])
     if not hits and not street.orders:
         hits = _by_stamp(request, session, sought)
     pages = dict.fromkeys([hit.href for hit in hits] + [f"/pickups/{order.id}" for order in street.orders])
@@ -70,7 +72,6 @@ def find(request: Request, session: See, q: Annotated[str, Query(max_length=100)
         return RedirectResponse(replay.beside(request).href(next(iter(pages))), 303)
     if pages:
         return desk.render(request, "console/found.html", sought=sought, hits=hits, street=street, shown=SHOWN)
-    as_frame = _as_frame(sought)
     return desk.render(
         request,
         "console/nothing_found.html",
@@ -78,7 +79,8 @@ def find(request: Request, session: See, q: Annotated[str, Query(max_length=100)
         sought=sought,
         data=as_frame and as_frame[1].hex(),
         device=as_frame and as_frame[0],
-        searched=store.SEARCHED,
+        reach=reach,
+        most_of_button=store.SEARCHED_OF_BUTTON,
         may_read=Right.READ_STAMPS in session.account.rights,
     )
 

@@ -12,6 +12,7 @@ from cloud.console.desk import ROWS, See
 from cloud.console.nav import BADGES
 from cloud.fleet import silence
 from cloud.fleet.rhythm import Verdict
+from cloud.words import words_of
 
 MOST_COUNTED = silence.MOST_COUNTED
 
@@ -43,7 +44,7 @@ def list_silent(
         try:
             page = verdicts.listed(conn, now, verdict=verdict, department=department, after=after, limit=ROWS)
         except ValueError as error:
-            raise HTTPException(422, str(error)) from None
+            raise HTTPException(422, words_of(error)) from None
         by_department = silence.silent_by_department(conn, now)
         late = silence.count(conn, now, verdict=Verdict.LATE, department=department)
     silent = sum(by_department.values()) if department is None else by_department.get(department, 0)

@@ -196,6 +196,28 @@ def frame_of_button(conn: sa.Connection, device: int, data: bytes) -> int | None
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a search for a frame's bytes looked back."""
+
+    most: int  # frames that it looks at
+    since: datetime | None  # when the oldest of them was taken in; None where there are none
+    is_all: bool  # nothing lies before
+
+
+def reach(conn: sa.Connection, device: int | None = None) -> Reach:
+    """Of `frame_of_data` or, for a device, `frame_of_button`."""
+    if device is None:
+        above = (conn.scalar(sa.select(sa.func.max(frames.c.id))) or 0) - SEARCHED
+        oldest = sa.select(frames.c.received_at).where(frames.c.id > above).order_by(frames.c.id).limit(1)
+        before = sa.select(frames.c.id).where(frames.c.id <= above).limit(1)
+        return Reach(SEARCHED, conn.scalar(oldest), conn.scalar(before) is None)
+    of = sa.select(frames.c.received_at).where(frames.c.device == device)
+    last = list(conn.scalars(of.order_by(frames.c.id.desc()).offset(SEARCHED_OF_BUTTON - 1).limit(2)))
+    since = last[0] if last else conn.scalar(of.order_by(frames.c.id).limit(1))
+    return Reach(SEARCHED_OF_BUTTON, since, len(last) < 2)
+
+
+@dataclass(frozen=True, slots=True)
 class Addressed:
     """An order as a search shows it."""
 

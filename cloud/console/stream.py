@@ -33,7 +33,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
@@ -53,6 +53,7 @@ from cloud.console.filters import Rows, View
 from cloud.console.sampling import Sampler
 from cloud.frames.model import STEPS, Frame, drawn
 from cloud.stamps.vault import Vault
+from cloud.words import words_of
 
 BATCH = 500  # frames a read
 BACKLOG = 5_000  # frames; whoever is further behind is told to load the page anew, which shows far fewer
@@ -78,7 +79,7 @@ def views(view: Annotated[list[str], Query(max_length=MOST_VIEWS)] = [""]) -> li
     try:
         return [View.read(text) for text in view]
     except ValueError as error:
-        raise HTTPException(422, str(error)) from None
+        raise HTTPException(422, words_of(error)) from None
 
 
 @router.get("/stream", response_class=EventSourceResponse, dependencies=[Depends(guard.signed_in(Right.SEE))])
@@ -134,12 +135,14 @@ class Kept:
     """A frame with its rows, each rendered when it is first wanted."""
 
     frame: Frame
+    station_name: Callable[[str], str] = str
     rows: dict[tuple[str, Rows], str] = field(default_factory=dict)
 
     def row(self, lang: str, rows: Rows, at: replay.Moment) -> str:
         """It says its age at that moment, as of when it was first wanted; a page counts on by itself."""
         if (lang, rows) not in self.rows:
-            self.rows[lang, rows] = pages.fragment(TEMPLATES[rows], lang=lang, now=at.now, moment=at, frame=self.frame)
+            said = {"frame": self.frame, "station_name": self.station_name}
+            self.rows[lang, rows] = pages.fragment(TEMPLATES[rows], lang=lang, now=at.now, moment=at, **said)
         return self.rows[lang, rows]
 
 
@@ -159,8 +162,8 @@ class KeptOrder:
 class Tail:
     """The end of the log, read once for all connections of a process. For worker threads, any number at a time."""
 
-    def __init__(self, engine: sa.Engine, vault: Vault) -> None:
-        self._engine, self._vault = engine, vault
+    def __init__(self, engine: sa.Engine, vault: Vault, station_name: Callable[[str], str] = str) -> None:
+        self._engine, self._vault, self._station_name = engine, vault, station_name
         self._lock = threading.Lock()
         self._frames: list[Kept] = []  # all that the log has above `since`, up to `last`
         self.since = self.last = 0
@@ -183,6 +186,9 @@ class Tail:
             self._rings, self._looked_at = rings, time.monotonic()
             return True
 
+    def keep(self, read: Sequence[Frame]) -> list[Kept]:
+        return [Kept(frame, self._station_name) for frame in read]
+
     def after(self, id: int) -> tuple[list[Kept] | None, int]:
         """The frames above `id`, None where that is before the tail begins; and up to which one it has them all."""
         with self._lock:
@@ -200,7 +206,7 @@ class Tail:
             self.since = self.last = newest
             self._frames = []
         while len(read := cloud.frames.store.after(conn, self.last, BATCH)) > 0:
-            self._frames += map(Kept, read)
+            self._frames += self.keep(read)
             self.last = read[-1].id
             if len(read) < BATCH:
                 break
@@ -315,7 +321,7 @@ class Line:
             to = min(to, id + SPAN)
         with database.reading(self._engine) as conn:
             read = cloud.frames.store.after(conn, id, BATCH, until=to, any_of=wanted)
-        return list(map(Kept, read)), to if len(read) < BATCH else read[-1].id
+        return self._tail.keep(read), to if len(read) < BATCH else read[-1].id
 
     def _replayed(self, clock: replay.Replay) -> Iterator[ServerSentEvent]:
         self.pause_s = REPLAY_S if clock.speed else WAIT_S
@@ -331,7 +337,7 @@ class Line:
             least = next((step for step in STEPS if due <= DUE * step), STEPS[-1])
             wanted = {view.wanted for view in self._views}
             read = cloud.frames.store.after(conn, self._id, 2 * DUE, until=to, any_of=wanted, step=least)
-            kept = list(map(Kept, read))
+            kept = self._tail.keep(read)
             heard = [[one for one in kept if view.wanted.takes(one.frame)] for view in self._views]
             if least == 1:
                 counts = [(len(of), sum(one.frame.result.is_refusal for one in of)) for of in heard]

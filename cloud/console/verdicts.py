@@ -15,6 +15,7 @@ from cloud.fleet.rhythm import DEFAULT_HOURS, Facts, Judgement, Neighbours, Verd
 from cloud.fleet.store import buttons, overdue_at
 from cloud.frames.patience import loss_of
 from cloud.pickups.store import pickups
+from cloud.words import N_, Said
 
 LISTED = (Verdict.SILENT, Verdict.LATE, Verdict.NEVER_HEARD, Verdict.UNUSED)
 SCANNED = 5_000  # buttons looked through for unused ones at once: most have been pressed
@@ -105,7 +106,8 @@ def listed(
 ) -> Page:
     """The buttons of one of `LISTED`, overdue for longest first; raises ValueError for another, or a bad `after`."""
     if verdict not in LISTED:
-        raise ValueError(f"a list has {', '.join(LISTED)} buttons, not {verdict}")
+        said = {"known": tuple(map(Said, LISTED)), "verdict": Said(verdict)}
+        raise ValueError(N_("a list has buttons that are one of: %(known)s, not %(verdict)s", **said))
     begin = None if after is None else _read_place(after)
     if verdict is Verdict.NEVER_HEARD:
         ids = silence.never_heard(conn, department=department, after=begin and begin[1], limit=limit)
@@ -163,5 +165,5 @@ def _read_place(text: str) -> tuple[datetime, int]:
     """
     at, _, id = text.partition("-")
     if not (at.isascii() and at.isdigit() and len(at) <= 14):
-        raise ValueError("a list goes on after a place such as 1795251600000-0012AB34")
+        raise ValueError(N_("a list goes on after a place such as %(example)s", example="1795251600000-0012AB34"))
     return database.moment(int(at)), parse_id(id)

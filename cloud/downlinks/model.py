@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from cloud.words import N_
+
 MIN_HOURS, MAX_HOURS = 1, 168  # from one `alive` to the next, docs/wire-format.md
 MAX_REASON = 200  # characters
 LASTS = timedelta(days=30)  # in the queue: four times the longest period
@@ -120,12 +122,13 @@ class Answer:
 
 def check_hours(hours: int) -> int:
     if not MIN_HOURS <= hours <= MAX_HOURS:
-        raise Faulty(f"a heartbeat comes every {MIN_HOURS} to {MAX_HOURS} hours, not every {hours}")
+        limits = {"least": MIN_HOURS, "most": MAX_HOURS, "hours": hours}
+        raise Faulty(N_("a heartbeat comes every %(least)s to %(most)s hours, not every %(hours)s", **limits))
     return hours
 
 
 def check_reason(text: str) -> str:
     reason = " ".join(text.split())
     if not 1 <= len(reason) <= MAX_REASON or not reason.isprintable():
-        raise Faulty(f"a reason has 1 to {MAX_REASON} characters")
+        raise Faulty(N_("a reason has 1 to %(most)s characters", most=MAX_REASON))
     return reason

@@ -11,6 +11,7 @@ from cloud.accounts.model import Right, Session
 from cloud.audit.store import record
 from cloud.downlinks import store
 from cloud.fleet.model import format_id, parse_id
+from cloud.words import N_
 
 MAX_ID = 2**63 - 1
 
@@ -50,4 +51,4 @@ def _device(text: str) -> int:
     try:
         return parse_id(text)
     except ValueError:
-        raise HTTPException(404, f"The fleet has no button {text[:40]}.") from None
+        raise HTTPException(404, N_("The fleet has no button %(button)s.", button=text[:40])) from None

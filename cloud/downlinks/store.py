@@ -24,6 +24,7 @@ from cloud.downlinks.model import (
 from cloud.fleet.model import format_id
 from cloud.fleet.store import buttons, note_heartbeats
 from cloud.frames.store import uplinks
+from cloud.words import N_, Said
 
 # As text: with parameters a database does not recognise an index's condition.
 _IS_OPEN = sa.text("state IN ('queued', 'sent')")
@@ -59,7 +60,7 @@ def configure(conn: sa.Connection, button_id: int, hours: int, *, reason: str, b
     """Queue a heartbeat period; it takes the place of one that is open. Raises `Faulty`, `NotFound`, `WrongState`."""
     hours, reason = check_hours(hours), check_reason(reason)
     if conn.scalar(sa.select(buttons.c.id).where(buttons.c.id == button_id)) is None:
-        raise NotFound(f"no button {format_id(button_id)} in the fleet")
+        raise NotFound(N_("no button %(button)s in the fleet", button=format_id(button_id)))
     for earlier in _read(conn, downlinks.c.button_id == button_id, _IS_OPEN):
         _end(conn, earlier.id, State.EXPIRED if earlier.at(now) is State.EXPIRED else State.SUPERSEDED, now)
     values = {
@@ -75,7 +76,7 @@ def configure(conn: sa.Connection, button_id: int, hours: int, *, reason: str, b
     statement = insert(conn, downlinks).values(values).on_conflict_do_nothing().returning(downlinks.c.id)
     id = conn.scalar(statement)
     if id is None:
-        raise WrongState(f"somebody else configured button {format_id(button_id)} just now")
+        raise WrongState(N_("somebody else configured button %(button)s just now", button=format_id(button_id)))
     return find(conn, id)
 
 
@@ -83,9 +84,10 @@ def cancel(conn: sa.Connection, button_id: int, id: int, now: datetime) -> Confi
     """It is not sent, or not sent again: what was sent stays its uplink's answer. Raises `NotFound`, `WrongState`."""
     found = find(conn, id)
     if found.button_id != button_id:
-        raise NotFound(f"button {format_id(button_id)} has no downlink {id}")
+        raise NotFound(N_("button %(button)s has no downlink %(id)s", button=format_id(button_id), id=id))
     if found.at(now) is State.EXPIRED or not _end(conn, id, State.CANCELLED, now):
-        raise WrongState(f"the downlink is {find(conn, id).at(now)} and cannot become {State.CANCELLED}")
+        states = {"state": Said(find(conn, id).at(now)), "to": Said(State.CANCELLED)}
+        raise WrongState(N_("the downlink is %(state)s and cannot become %(to)s", **states))
     return find(conn, id)
 
 
@@ -99,7 +101,7 @@ def find(conn: sa.Connection, id: int) -> Configuration:
     """Raises `NotFound`."""
     for found in _read(conn, downlinks.c.id == id):
         return found
-    raise NotFound(f"no downlink {id}")
+    raise NotFound(N_("no downlink %(id)s", id=id))
 
 
 def of_button(conn: sa.Connection, button_id: int, limit: int = 20) -> list[Configuration]:

@@ -27,7 +27,7 @@ from cloud.fleet.claims import claim_hash, code_by
 from cloud.fleet.model import DEPARTMENTS, State, department, fold
 from cloud.fleet.sheet import Fault, Line, Sheet, read
 from cloud.fleet.store import buttons
-from cloud.words import N_
+from cloud.words import N_, Said
 
 LASTS = timedelta(hours=1)  # from the look at a file to its import
 BATCH = 2000  # lines a statement
@@ -252,7 +252,8 @@ def find(conn: sa.Connection, id: int, now: datetime) -> Import:
     """Raises `NotFound`."""
     row = conn.execute(sa.select(fleet_imports).where(fleet_imports.c.id == id)).first()
     if row is None or (row.state == ImportState.CHECKED and row.at <= now - LASTS):
-        raise NotFound(f"there is no import {id}, or its file was looked at more than an hour ago: send it again")
+        text = N_("there is no import %(id)s, or its file was looked at more than an hour ago: send it again", id=id)
+        raise NotFound(text)
     return _import(row)
 
 
@@ -260,7 +261,7 @@ def sheet_of(conn: sa.Connection, id: int) -> Sheet:
     """The file of an import that is not written yet; raises `WrongState`."""
     content = conn.scalar(sa.select(fleet_imports.c.content).where(fleet_imports.c.id == id))
     if content is None:
-        raise WrongState(f"the file of import {id} is not kept any more")
+        raise WrongState(N_("the file of import %(id)s is not kept any more", id=id))
     return read(zlib.decompress(content))
 
 
@@ -334,14 +335,14 @@ def write(
     found = find(conn, id, now)
     taken = sa.update(fleet_imports).where(fleet_imports.c.id == id, fleet_imports.c.state == ImportState.CHECKED)
     if not conn.execute(taken.values(state=ImportState.DONE, content=None, actor=actor, at=now)).rowcount:
-        raise WrongState(f"import {id} is {found.state} already")
+        raise WrongState(N_("import %(id)s is %(state)s already", id=id, state=Said(found.state)))
     planned = plan(conn, sheet)
     if not hmac.compare_digest(planned.digest, digest):
-        raise Outdated("the fleet has changed since this was shown")
+        raise Outdated(N_("the fleet has changed since this was shown"))
     if planned.faults and not clean_only:
-        raise Faulty(f"{len(planned.faults)} lines have faults")
+        raise Faulty(N_("%(n)s lines have faults", n=len(planned.faults)))
     if len(planned.changes) > MOST:
-        raise Faulty(f"an import writes at most {MOST} lines: cut the file in several")
+        raise Faulty(N_("an import writes at most %(n)s lines: cut the file in several", n=MOST))
     secret = secrets.token_bytes(SECRET)
     by_id = sorted(planned.changes, key=lambda change: change.id)  # as others take their rows, so none waits in a ring
     for done, some in enumerate(_batches(by_id)):
@@ -371,7 +372,7 @@ def _write(conn: sa.Connection, id: int, some: Sequence[Change], secret: bytes, 
     ]
     after = (milliseconds(now), key_master)
     if _ADD.run(conn, [one + after for one in added]) < len(added) or _CHANGE.run(conn, changed) < len(changed):
-        raise Outdated("somebody changed these very buttons at this moment")
+        raise Outdated(N_("somebody changed these very buttons at this moment"))
     _NOTE_LINE.run(conn, [(id, *one) for one in some])
 
 
@@ -391,7 +392,7 @@ def codes(conn: sa.Connection, id: int, secret: bytes, now: datetime) -> list[tu
         fleet_imports.c.codes_taken_at.is_(None),
     )
     if not conn.execute(taken.values(codes_taken_at=now)).rowcount:
-        raise WrongState("these claim codes were handed out already, and are kept nowhere")
+        raise WrongState(N_("these claim codes were handed out already, and are kept nowhere"))
     table = fleet_import_lines
     rows = conn.execute(
         sa.select(table, buttons.c.claim_hash)
@@ -402,7 +403,7 @@ def codes(conn: sa.Connection, id: int, secret: bytes, now: datetime) -> list[tu
     drawn = [(_change(row), code_by(secret, row.button_id), row.claim_hash) for row in rows]
     found = [(change, code) for change, code, kept in drawn if hmac.compare_digest(claim_hash(code), kept)]
     if drawn and not found:
-        raise WrongState(f"this is not what import {id} was answered with")
+        raise WrongState(N_("this is not what import %(id)s was answered with", id=id))
     return found
 
 
@@ -420,7 +421,7 @@ def undo(conn: sa.Connection, id: int, *, actor: str, now: datetime, on_done: On
     undone = sa.update(fleet_imports).where(fleet_imports.c.id == id, fleet_imports.c.state == ImportState.DONE)
     said = {"state": ImportState.UNDONE, "undone_at": now, "undone_by": actor}
     if not conn.execute(undone.values(**said)).rowcount:
-        raise WrongState(f"import {id} is {found.state}")
+        raise WrongState(N_("import %(id)s is %(state)s", id=id, state=Said(found.state)))
     mine = sa.select(fleet_import_lines.c.button_id).where(fleet_import_lines.c.import_id == id)
     # Held fast, so that none is heard or claimed between this look and its end.
     held = conn.execute(sa.select(buttons).where(buttons.c.id.in_(mine)).order_by(buttons.c.id).with_for_update())

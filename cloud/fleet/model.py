@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from cloud.words import N_
+
 ID_DIGITS = 8  # a device id is 32 bits, written as upper-case hex
 _ID = re.compile(f"[0-9A-Fa-f]{{1,{ID_DIGITS}}}")
 _DEPARTMENT = re.compile(r"(97[1-6]|2[AB]|[0-9]{2})( |$)")
@@ -95,7 +97,8 @@ def parse_id(text: str) -> int:
     """
     digits = text.strip()
     if not _ID.fullmatch(digits):
-        raise ValueError(f"a button id is up to {ID_DIGITS} hex digits such as 0012AB34, not {text[:40]!r}")
+        said = {"most": ID_DIGITS, "example": "0012AB34", "text": repr(text[:40])}
+        raise ValueError(N_("a button id is up to %(most)s hex digits such as %(example)s, not %(text)s", **said))
     return int(digits, 16)
 
 
@@ -123,7 +126,7 @@ def check_why(text: str) -> str:
     """Why a button is revoked, on one line."""
     why = " ".join(text.split())
     if not 1 <= len(why) <= MAX_WHY or not why.isprintable():
-        raise ValueError(f"a reason has 1 to {MAX_WHY} characters, all of them printable")
+        raise ValueError(N_("a reason has 1 to %(most)s characters, all of them printable", most=MAX_WHY))
     return why
 
 

@@ -11,6 +11,7 @@ from cloud.accounts.store import accounts
 from cloud.database import BigId, Instant, metadata
 from cloud.fleet.model import format_id
 from cloud.fleet.store import buttons
+from cloud.words import N_
 
 MAX_NOTE = 2000  # characters
 PAGE = 20  # notes shown at once
@@ -53,9 +54,9 @@ def check_note(text: str) -> str:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").strip().split("\n")
     note = "\n".join(line.rstrip().replace("\t", " ") for line in lines)
     if not 1 <= len(note) <= MAX_NOTE:
-        raise Faulty(f"a note has 1 to {MAX_NOTE} characters")
+        raise Faulty(N_("a note has 1 to %(most)s characters", most=MAX_NOTE))
     if not note.replace("\n", "").isprintable():
-        raise Faulty("a note has printable characters and line breaks only")
+        raise Faulty(N_("a note has printable characters and line breaks only"))
     return note
 
 
@@ -63,7 +64,7 @@ def write(conn: sa.Connection, button_id: int, text: str, *, author: Account, no
     """Add a note; gives its id. Raises `Faulty`, `NotFound`."""
     text = check_note(text)
     if conn.scalar(sa.select(buttons.c.id).where(buttons.c.id == button_id)) is None:
-        raise NotFound(f"The fleet has no button {format_id(button_id)}.")
+        raise NotFound(N_("The fleet has no button %(button)s.", button=format_id(button_id)))
     values = {"button_id": button_id, "author_id": author.id, "at": now, "text": text}
     id = conn.execute(sa.insert(button_notes).values(values).returning(button_notes.c.id)).scalar_one()
     _record(conn, "button.note.write", button_id, id, author, now)
@@ -74,11 +75,11 @@ def remove(conn: sa.Connection, button_id: int, id: int, *, by: Account, now: da
     """Take a note away: its author, or an administrator. Raises `NotFound`, `Forbidden`."""
     note = next((one for one in _read(conn, button_notes.c.id == id, button_notes.c.button_id == button_id)), None)
     if note is None:
-        raise NotFound(f"Button {format_id(button_id)} has no note {id}.")
+        raise NotFound(N_("Button %(button)s has no note %(id)s.", button=format_id(button_id), id=id))
     if not note.may_be_removed_by(by):
-        raise Forbidden("A note is removed by who wrote it, or by an administrator.")
+        raise Forbidden(N_("A note is removed by who wrote it, or by an administrator."))
     if conn.execute(sa.delete(button_notes).where(button_notes.c.id == id)).rowcount != 1:
-        raise NotFound(f"Button {format_id(button_id)} has no note {id}.")
+        raise NotFound(N_("Button %(button)s has no note %(id)s.", button=format_id(button_id), id=id))
     _record(conn, "button.note.remove", button_id, id, by, now, author_id=note.author_id)
 
 

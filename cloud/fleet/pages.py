@@ -14,6 +14,7 @@ from cloud.accounts.pages import enter
 from cloud.audit.store import record
 from cloud.fleet import store
 from cloud.fleet.model import Button, format_id, parse_id
+from cloud.words import N_
 
 router = APIRouter()
 
@@ -49,7 +50,7 @@ def claim(
     if session:
         guard.check_form(session, csrf)
         if Right.OWN not in session.account.rights:
-            raise Forbidden("a button belongs to a customer")
+            raise Forbidden(N_("a button belongs to a customer"))
     typed = {"code": code, "display_name": display_name.strip(), "name": name.strip()}
     if faults := _faults(typed, password, is_known=session is not None):
         return _page(request, typed, faults)
@@ -104,7 +105,7 @@ def _own(request: Request, session: Session, id: str) -> Button:
         button = store.find(conn, parse_id(id))
         if button is not None and button.owner_id == session.account.id:
             return button
-    raise HTTPException(404, "You have no such button.")
+    raise HTTPException(404, N_("You have no such button."))
 
 
 def _faults(typed: dict[str, str], password: str, *, is_known: bool) -> dict[str, str]:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from cloud.accounts.store import accounts
 from cloud.database import BigId, Instant, insert, metadata
+from cloud.words import N_
 
 MAX_NAME = 40  # characters
 MOST = 30  # views of one account
@@ -42,7 +43,7 @@ def check_name(text: str) -> str:
     """The name of a view, on one line."""
     name = " ".join(text.split())
     if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        raise ValueError(f"a view’s name has 1 to {MAX_NAME} characters, all of them printable")
+        raise ValueError(N_("a view’s name has 1 to %(most)s characters, all of them printable", most=MAX_NAME))
     return name
 
 
@@ -53,7 +54,7 @@ def save(conn: sa.Connection, *, account_id: int, name: str, query: str, is_shar
     conn.execute(saved.on_conflict_do_update(index_elements=["account_id", "name"], set_=said))
     mine = sa.select(sa.func.count()).where(fleet_views.c.account_id == account_id)
     if (conn.scalar(mine) or 0) > MOST:
-        raise TooMany(f"an account has at most {MOST} views: remove one first")
+        raise TooMany(N_("an account has at most %(most)s views: remove one first", most=MOST))
 
 
 def seen_by(conn: sa.Connection, account_id: int) -> list[View]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
 from cloud.places.model import Address
+from cloud.words import N_, Said
 
 MAX_PARCELS = 99  # of one request, however often the button is pressed
 MAX_STOPS = 999  # of a round
@@ -83,7 +84,7 @@ ASK_STATES: dict[State, int] = {
 
 class NotFound(LookupError):
     def __init__(self, pickup_id: int) -> None:
-        super().__init__(f"there is no pickup {pickup_id}")
+        super().__init__(N_("there is no pickup %(id)s", id=pickup_id))
 
 
 class WrongState(Exception):
@@ -91,7 +92,7 @@ class WrongState(Exception):
 
     def __init__(self, state: State, event: Event) -> None:
         self.state, self.event = state, event
-        super().__init__(f"the pickup is {state}: it cannot be {event}")
+        super().__init__(N_("the pickup is %(state)s: it cannot be %(event)s", state=Said(state), event=Said(event)))
 
 
 class Faulty(ValueError):

@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from operator import ne
 
+from cloud.words import N_
+
 ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUVWXY"  # without O, I, S and Z, which a hand writes like 0, 1, 5 and 2
 LENGTH = 8
 MIN_DISTANCE = 3  # places in which any two codes differ
@@ -60,7 +62,8 @@ class NotReady(Exception):
     RETRY_S = 5
 
     def __init__(self) -> None:
-        super().__init__(f"the stamps are being loaded; nothing can be read yet, ask again in {self.RETRY_S} seconds")
+        text = N_("the stamps are being loaded; nothing can be read yet, ask again in %(n)s seconds", n=self.RETRY_S)
+        super().__init__(text)
 
 
 class TooManyGuesses(Exception):
@@ -68,8 +71,11 @@ class TooManyGuesses(Exception):
 
     def __init__(self, again_at: datetime) -> None:
         super().__init__(
-            "too many readings found no stamp of late, by this token or at this place; "
-            f"the next one is heard at {again_at:%Y-%m-%d %H:%M:%S} UTC"
+            N_(
+                "too many readings found no stamp of late, by this token or at this place; "
+                "the next one is heard at %(time)s UTC",
+                time=f"{again_at:%Y-%m-%d %H:%M:%S}",
+            )
         )
         self.again_at = again_at
 

@@ -218,6 +218,18 @@ def test_every_page_fits_the_phone_and_can_be_read(
     go("button", "Se connecter", "sign in, refused")
     _sign_in(page, "/my")
     measure("requests")
+    go("link", "Changer de mot de passe", "password")
+    page.get_by_label("Mot de passe actuel").fill("quatre navettes rouges")
+    for label in ("Nouveau mot de passe", "Nouveau mot de passe, encore une fois"):
+        page.get_by_label(label, exact=True).fill("trois barques vertes")
+    go("button", "Changer le mot de passe", "password, refused")
+    expect(page.get_by_label("Mot de passe actuel")).to_have_accessible_description(re.compile("Ce n’est pas votre"))
+    page.get_by_label("Mot de passe actuel").fill(PASSWORD)
+    for label in ("Nouveau mot de passe", "Nouveau mot de passe, encore une fois"):
+        page.get_by_label(label, exact=True).fill("trois barques vertes")
+    go("button", "Changer le mot de passe", "password, changed")
+    expect(page.get_by_role("status")).to_contain_text("est changé")
+    page.goto("/my")
     go("link", "à confirmer", "six lines")
     page.locator("#line2").fill("x" * 50)
     go("button", "Vérifier", "six lines, refused")

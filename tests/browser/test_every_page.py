@@ -1,4 +1,4 @@
-"""What holds for every page of staff: nothing from outside, a strict policy, light to load, usable by everybody."""
+"""What holds for every page of staff, and some of customers: no other host, a strict policy, light, for everybody."""
 
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -44,9 +44,10 @@ PAGES = {
     "/traffic": "/traffic",
     "/traffic/days": "/traffic/days",
 }
+CUSTOMERS = {"/my": "/my", "/my/password": "/my/password"}
 NO_PAGES = {
     *("/appeal", "/appeal/{reference}", "/appeal/outcome", "/claim", "/sign-in"),  # customers' too: test_customer.py
-    *("/my", "/my/buttons/{id}/lost", "/my/pickups/{pickup_id}", "/my/pickups/{pickup_id}/cancel"),
+    *("/my/buttons/{id}/lost", "/my/pickups/{pickup_id}", "/my/pickups/{pickup_id}/cancel"),
     *("/alerts/rows", "/badges", "/figures", "/funnel", "/map"),  # parts of pages
     *("/buttons.csv", "/buttons/{id}/frames.csv"),
     "/stream",  # events
@@ -58,7 +59,7 @@ NO_PAGES = {
 
 def test_no_page_is_forgotten(service: Service):
     routes = {route.path for route in iter_route_contexts(service.app.routes) if "GET" in (route.methods or ())}
-    assert {path for path in routes if path and not path.startswith("/api/")} == set(PAGES) | NO_PAGES
+    assert {path for path in routes if path and not path.startswith("/api/")} == {*PAGES, *CUSTOMERS} | NO_PAGES
 
 
 @pytest.fixture
@@ -72,10 +73,11 @@ def filled(service: Service) -> Service:
 
 
 @pytest.mark.parametrize("lang", ["en", "fr"])
-@pytest.mark.parametrize("address", PAGES.values())
+@pytest.mark.parametrize("address", [*PAGES.values(), *CUSTOMERS.values()])
 def test_a_page_is_light_closed_and_for_everybody(chromium: Browser, filled: Service, address: str, lang: str):
     with serving(filled.app) as url:
-        desk = Desk(chromium, filled, url, Role.ADMIN, viewport={"width": 1440, "height": 900})
+        role = Role.CUSTOMER if address in CUSTOMERS.values() else Role.ADMIN
+        desk = Desk(chromium, filled, url, role, viewport={"width": 1440, "height": 900})
         loaded: list[Response] = []
         desk.context.on("response", lambda one: loaded.append(one))
         page = desk.context.new_page()

@@ -63,6 +63,25 @@ def test_a_frame_appears_with_all_its_fields(desk: Desk, service: Service):
     expect(page.locator("#shown")).to_have_text("every frame shown")
 
 
+def test_rows_that_are_boxes_of_their_own_are_a_table_all_the_same(desk: Desk, service: Service):
+    for _ in range(100):
+        service.press(kind="alive")
+    page = live(desk)
+    table = page.get_by_role("table")
+    assert table.get_by_role("columnheader").all_inner_texts()[:4] == ["Heard", "Button", "Kind", "Result"]
+    assert table.get_by_role("row").count() == 101
+    left = "cells => cells.map((cell) => Math.round(cell.getBoundingClientRect().left))"
+    heads = table.get_by_role("columnheader").evaluate_all(left)
+    for row in (1, 100):  # the last is far out of sight
+        cells = table.get_by_role("row").nth(row).get_by_role("cell")
+        assert cells.evaluate_all(left) == heads
+    last = page.locator("#frames tr").last
+    assert last.evaluate("row => row.cells[1].checkVisibility({contentVisibilityAuto: true})") is False
+    last.focus()
+    expect(last).to_be_in_viewport()
+    expect(last).to_contain_text("35 Rennes")
+
+
 def test_the_filter_is_in_the_address_and_holds_for_what_comes(desk: Desk, service: Service):
     service.add_button(OTHER, "69 Lyon")
     service.press(kind="alive")

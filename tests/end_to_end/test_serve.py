@@ -47,6 +47,8 @@ def test_a_demo_whose_service_was_killed_says_so(tmp_path):
     with subprocess.Popen(command, **pipes) as demo:
         assert demo.stdout
         assert any("/my" in line for line in demo.stdout)
+        assert "/live" in demo.stdout.readline()
+        assert f"domino bench --data-dir {folder}" in demo.stdout.readline()
         running = find_running(folder)
         os.kill(running.pid, signal.SIGKILL)
         _, said = demo.communicate("\n")

@@ -13,6 +13,7 @@ from cloud import database
 from cloud.alerts import routes, store, tallies
 from cloud.alerts.mail import WORDS
 from cloud.alerts.model import BY_NAME, RULES, Alert, State, more, sentence
+from cloud.frames import stations
 from cloud.frames.model import Result
 from cloud.health import Part
 from cloud.stamps import ledger
@@ -302,6 +303,15 @@ def test_a_quiet_service_has_no_alert(home: House):
         home.press(0x100 + minute % 20, stations=("2C7F", "2C80"))
         home.pass_(minutes=1)
         assert home.look() == []
+
+
+def test_a_station_that_has_a_name_is_told_by_it_and_stands_on_the_map(home: House):
+    with home.engine.begin() as conn:
+        stations.put(conn, [stations.Station("2C7F", "Rennes Sud", "35")])
+    dead_station(home, 12)
+    [alert] = [one for one in home.look() if one.rule == "station"]
+    assert (alert.subject, alert.department) == ("station 2C7F", "35")
+    assert str(sentence(BY_NAME["station"], alert.values)).startswith("station Rennes Sud (2C7F): 0 frames")
 
 
 def test_a_night_in_which_nobody_presses_makes_no_station_dead(home: House):

@@ -145,6 +145,7 @@ class Stage:
 LOST = 0x0000BEEF
 FREE = 0x0000F00D
 LINES = list(ADDRESS.values())
+NEW_PASSWORD = "trois barques vertes"
 
 
 @pytest.fixture
@@ -305,6 +306,10 @@ DEEDS: dict[str, tuple[Callable[[Stage], int], str, str, str]] = {
     "POST /my/buttons/{id}/lost": (
         lambda stage: mine(stage, "/my/buttons/0000BEEF/lost"), "button.revoke", "button 0000BEEF", "customer 1"
     ),
+    "POST /my/password": (
+        lambda stage: mine(stage, "/my/password", old=PASSWORD, new=NEW_PASSWORD, again=NEW_PASSWORD),
+        "account.password", "customer 1", "customer 1",
+    ),
     "POST /my/pickups/{pickup_id}": (
         lambda stage: mine(stage, "/my/pickups/1", step="confirm", **ADDRESS), "pickup.confirm", "order 1", "customer 1"
     ),
@@ -326,7 +331,7 @@ def signed_in(stage: Stage) -> tuple[TestClient, int]:
 
 def own_password(stage: Stage) -> int:
     browser, _ = signed_in(stage)
-    new = {"old": PASSWORD, "new": "trois barques vertes", "again": "trois barques vertes"}
+    new = {"old": PASSWORD, "new": NEW_PASSWORD, "again": NEW_PASSWORD}
     return browser.post("/me/password", data={"csrf": csrf_of(browser.get("/me").text), **new}).status_code
 
 

@@ -1,10 +1,15 @@
 import re
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
 
 import cloud.pickups.store
 import cloud.stamps.store
 from cloud import database
 from cloud.accounts.model import Role
+from cloud.console.store import SEARCHED_OF_BUTTON
 from cloud.frames.model import trace_id
+from cloud.frames.store import frames
 from cloud.places.model import Address
 from cloud.stamps.model import format_pairs
 from tests.cloud.console.service import BUTTON, Service
@@ -160,6 +165,32 @@ def test_the_search_goes_straight_to_what_is_named(service: Service):
     nothing = browser.get("/find", params={"q": "FFFFFFFF"})
     assert nothing.status_code == 404
     assert "Nothing found for “FFFFFFFF”" in nothing.text
+
+
+def test_a_frame_that_is_not_found_tells_how_far_was_looked(service: Service):
+    browser, zeros = service.browser(), "00" * 12
+
+    def said(text: str) -> str:
+        return re.sub("<[^>]*>", "", browser.get("/find", params={"q": text}).text).replace("\N{NO-BREAK SPACE}", " ")
+
+    assert "There is none at all yet." in said(zeros)
+    begin = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    for day in range(5):
+        service.press(kind="alive", now=begin + timedelta(days=day))
+    every = "Looked at every one, back to Fri 20 Nov, 09:00."
+    assert every in said(zeros)
+    assert every in said(f"00D1F3A7 {zeros}")
+    assert "There is none at all yet." in said(f"0000BEEF {zeros}")
+
+    with service.engine.begin() as conn:
+        [last] = conn.execute(sa.select(frames).where(frames.c.id == 5)).mappings()
+        later = {**last, "received_at": begin + timedelta(days=10)}
+        ids = range(300_000, 300_000 + SEARCHED_OF_BUTTON - 1)  # with that of the fifth day as many as are looked at
+        conn.execute(sa.insert(frames), [{**later, "id": id} for id in ids])
+    page = said(zeros)
+    assert "Looked at the newest 200 000 frames, back to Mon 30 Nov, 09:00." in page
+    assert "among the newest 20 000 of that button’s alone" in page
+    assert "Looked at the newest 20 000 frames, back to Tue 24 Nov, 09:00." in said(f"00D1F3A7 {zeros}")
 
 
 def test_what_is_not_there_is_said_so(service: Service):

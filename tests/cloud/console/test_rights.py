@@ -88,6 +88,8 @@ WANTS: dict[str, Right | str] = {
     "GET /my": Right.OWN,
     "GET /my/buttons/{id}/lost": Right.OWN,
     "POST /my/buttons/{id}/lost": Right.OWN,
+    "GET /my/password": Right.OWN,
+    "POST /my/password": Right.OWN,
     "GET /my/pickups/{pickup_id}": Right.OWN,
     "POST /my/pickups/{pickup_id}": Right.OWN,
     "GET /my/pickups/{pickup_id}/cancel": Right.OWN,

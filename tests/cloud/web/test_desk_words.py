@@ -35,15 +35,17 @@ TEMPLATES = CLOUD / "templates" / "console"
 # Words of the domain that pages say as they are stored: `{{ _(frame.result) }}`.
 FAMILIES = {
     *cloud.accounts.model.Role,
+    *cloud.accounts.model.Right,
     *cloud.frames.model.Result,
     *cloud.pickups.model.State,
+    *cloud.pickups.model.Event,
     *(kind.word for kind in Kind),
     *cloud.console.thread.LANES,
     *("limit", "average", "good", "excellent"),  # Sigfox's classes of link
 }
 FAMILIES |= {*cloud.downlinks.model.State, *cloud.fleet.battery.Pack, *cloud.fleet.rhythm.Verdict}
 FAMILIES |= {*cloud.frames.history.LQI}
-FAMILIES |= {*cloud.fleet.imports.Kept}
+FAMILIES |= {*cloud.fleet.imports.Kept, *cloud.fleet.imports.ImportState}
 FAMILIES |= {*KINDS}
 FAMILIES |= {*cloud.alerts.model.Severity, *cloud.alerts.model.State, *cloud.stamps.alarms.Sign}
 FAMILIES |= {*cloud.appeals.model.State, *cloud.stamps.ledger.Form, *cloud.stamps.model.State}
