@@ -28,8 +28,8 @@ help: ## List the targets
 setup: .venv/installed cloud/static/vendor/.fetched ## What running Domino needs: packages and front-end files
 
 setup-test: setup .venv/installed-for-tests build/stubs/installed ## What testing needs on top: tools, type stubs, Chromium, Mosquitto, PostgreSQL, promtool, wrk …
-	@tools/setup/debian.sh chromium libatomic1 mosquitto mosquitto-clients postgresql prometheus systemd wrk \
-		e2fsprogs faketime iproute2 nftables  # libatomic1: Playwright's own node links to it
+	@tools/setup/debian.sh chromium chromium-headless-shell libatomic1 mosquitto mosquitto-clients postgresql prometheus \
+		systemd wrk e2fsprogs faketime iproute2 nftables  # libatomic1: Playwright's own node links to it
 
 demo: setup ## Press a button on this machine and watch it become a stamped order
 	@$(BIN)/domino demo

@@ -1,5 +1,7 @@
 """Real parts for every test that wants them: a broker of its own on a free port, its store in the test's folder."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,11 @@ import pytest
 
 from tests import postgres as debian
 from tools import children
+
+# The tests start the service and its commands some hundred times. Where the environment says to keep no compiled
+# modules, as containers often do, each start would compile all of them again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # How long an example takes says something about the machine, nothing about the law.
 hypothesis.settings.register_profile("domino", deadline=None)

@@ -1,63 +1,88 @@
 """The command line `domino`: where cloud, simulator and firmware meet."""
 
 import sys
+from collections import UserDict
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 import typer
 from sqlalchemy.exc import DBAPIError
+from typer.core import TyperGroup
 
 from cloud import database
 from cloud.ingest.keys import KeyFileError
 from simulator.board.vm import BoardError
-from tools import (
-    accounts,
-    audit,
-    board,
-    broker,
-    buttons,
-    demo,
-    frames,
-    ingest,
-    keys,
-    rawlog,
-    serve,
-    stamps,
-    stations,
-    tokens,
-    uplinks,
-)
-from tools.bench import command as bench
-from tools.drill import command as drill
-from tools.flash import command as flash
 from tools.terminal import Failure
+
+# Each command's function, or the app of its sub-commands. Only the module of the one that is asked for is imported:
+# all of them together cost more than a second of processor time at every command.
+COMMANDS = {
+    "serve": "tools.serve:command",
+    "web": "tools.serve:web",
+    "ingest": "tools.ingest:command",
+    "demo": "tools.demo:command",
+    "migrate": "tools.serve:migrate",
+    "flash": "tools.flash.command:command",
+    "drill": "tools.drill.command:command",
+    "bench": "tools.bench.command:bench",
+    "simulate": "tools.bench.command:simulate",
+    "button": "tools.buttons:app",
+    "board": "tools.board:app",
+    "broker": "tools.broker:app",
+    "key": "tools.keys:app",
+    "uplink": "tools.uplinks:app",
+    "frame": "tools.frames:app",
+    "log": "tools.rawlog:app",
+    "stamp": "tools.stamps:app",
+    "stations": "tools.stations:app",
+    "token": "tools.tokens:app",
+    "account": "tools.accounts:app",
+    "audit": "tools.audit:app",
+}
+
+
+@cache
+def load(name: str) -> Any:
+    """The command of this name, from its module."""
+    module, attribute = COMMANDS[name].split(":")
+    part = getattr(import_module(module), attribute)
+    of_one = typer.Typer()
+    of_one.callback()(lambda: None)  # a group, though of one
+    if isinstance(part, typer.Typer):
+        of_one.add_typer(part, name=name)
+    else:
+        of_one.command(name)(part)
+    return typer.main.get_group(of_one).commands[name]
+
+
+class Named(UserDict[str, Any]):
+    """Commands by their names, each loaded when it is looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        return load(name) if name in COMMANDS else super().__getitem__(name)
+
+
+class Domino(TyperGroup):
+    """All commands; to name them loads none."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Named(COMMANDS)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
 
 app = typer.Typer(
     name="domino",
+    cls=Domino,
     help="From the press of a button in a letterbox to a stamped parcel.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("serve")(serve.command)
-app.command("web")(serve.web)
-app.command("ingest")(ingest.command)
-app.command("demo")(demo.command)
-app.command("migrate")(serve.migrate)
-app.command("flash")(flash.command)
-app.command("drill")(drill.command)
-app.command("bench")(bench.bench)
-app.command("simulate")(bench.simulate)
-app.add_typer(buttons.app, name="button")
-app.add_typer(board.app, name="board")
-app.add_typer(broker.app, name="broker")
-app.add_typer(keys.app, name="key")
-app.add_typer(uplinks.app, name="uplink")
-app.add_typer(frames.app, name="frame")
-app.add_typer(stations.app, name="stations")
-app.add_typer(rawlog.app, name="log")
-app.add_typer(stamps.app, name="stamp")
-app.add_typer(tokens.app, name="token")
-app.add_typer(accounts.app, name="account")
-app.add_typer(audit.app, name="audit")
+app.callback()(lambda: None)  # a group, whose commands `Domino` knows
 
 
 def main() -> None:

@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from cloud import database, pages
-from cloud.console import verdicts
+from cloud import database
 from cloud.fleet.model import format_id
 from cloud.fleet.rhythm import Verdict
 from tools.terminal import AsJson, DatabaseUrl, DataDir, Failure, console, open_database, print_json
@@ -23,6 +22,10 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Buttons that are silent, longest first, with the reasoning: dead told from unused, and from late."""
+    # Here, because the pages' parts cost half a second that no other command need pay.
+    from cloud import pages
+    from cloud.console import verdicts
+
     if verdict not in verdicts.LISTED:
         raise Failure(f"a list has {', '.join(verdicts.LISTED)} buttons", 2)
     now, at = database.now(), department and department.upper()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.browser.desk import Desk
+from tests.browser.desk import CHROMIUM, Desk
 from tests.cloud.console.service import Service, running_service, serving
 
 SOON_MS = 15_000  # a bound, on a busy machine too; what is waited for comes within a second or so
@@ -17,7 +17,7 @@ expect.set_options(timeout=SOON_MS)
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
 

@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 
 import prometheus_client
-import pytest
 from playwright.sync_api import Browser, expect
 from starlette.testclient import TestClient
 
@@ -14,22 +13,21 @@ from cloud.accounts.model import Right, Role, parse_networks
 from cloud.appeals.model import claim
 from cloud.audit.store import record
 from cloud.audit.watch import Watch
-from tests.browser.desk import PICTURES, Desk, faults
+from tests.browser.desk import Desk, look_over
 from tests.cloud.console.service import NO_PASSWORD, Service, serving
 from tests.stock import VAULT
 
-PAGES = {
-    "audit": "/audit",
-    "audit-none": "/audit?actor=nobody",
-    "access": "/access",
-    "account": "/access/accounts/2",
-    "account-new": "/access/accounts/new",
-    "token-new": "/access/tokens/new?role=sorter",
-    "me": "/me",
-    "stamps": "/stamps",
-    "appeals": "/appeals",
-    "appeal": "/appeals/1",
-}
+PAGES = (
+    "/audit",
+    "/audit?actor=nobody",
+    "/access",
+    "/access/accounts/2",
+    "/access/tokens/new?role=sorter",
+    "/me",
+    "/stamps",
+    "/appeals",
+    "/appeals/1",
+)
 
 
 def fill(service: Service) -> None:
@@ -183,27 +181,14 @@ def test_the_trail_is_filtered_by_what_stands_in_its_address(chromium: Browser, 
         assert desk.complaints == []
 
 
-@pytest.mark.parametrize(
-    ("lang", "theme", "width", "height"),
-    [
-        ("en", "light", 1440, 900),
-        ("fr", "dark", 1440, 900),
-        ("fr", "light", 390, 844),
-        ("en", "dark", 390, 844),
-    ],
-)
-def test_the_pages_can_be_used_by_everybody_on_every_screen(
-    chromium: Browser, service: Service, lang: str, theme: str, width: int, height: int
-):
+def test_the_pages_can_be_used_by_everybody_when_much_was_done(chromium: Browser, service: Service):
     fill(service)
-    PICTURES.mkdir(parents=True, exist_ok=True)
     with serving(service.app) as url:
-        desk = admin(chromium, service, url, viewport={"width": width, "height": height}, color_scheme=theme)
-        for name, path in PAGES.items():
-            page = desk.open(f"{path}{'&' if '?' in path else '?'}lang={lang}")
-            page.screenshot(path=PICTURES / f"{name}-{lang}-{theme}-{width}.png", full_page=True)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than {width}"
-            assert faults(page) == [], path
-            page.close()
+        desk = admin(chromium, service, url)
+        for path in PAGES:
+            for lang in ("en", "fr"):
+                page = desk.open(f"{path}{'&' if '?' in path else '?'}lang={lang}")
+                look_over(page)
+                page.close()
         desk.context.close()
         assert desk.complaints == []

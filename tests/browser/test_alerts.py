@@ -16,7 +16,7 @@ from cloud.alerts.model import Severity, silence
 from cloud.alerts.pages import Means
 from cloud.alerts.routes import Kind
 from cloud.health import Part
-from tests.browser.desk import PICTURES, Desk, faults
+from tests.browser.desk import Desk, look_over
 from tests.cloud.alerts.house import SAFE
 from tests.cloud.console.service import BUTTON, Service, serving
 from tests.sealing import callback, seal
@@ -154,30 +154,19 @@ def fill(service: Service, trouble: Trouble) -> None:
         store.watch(conn, BUTTON, why="the town hall of Rennes", by="staff n.arnaud", now=database.now())
 
 
-PAGES = {
-    "alerts": "/alerts", "alert": "/alerts/1", "alerts-history": "/alerts/history", "alerts-rules": "/alerts/rules",
-    "alerts-rule": "/alerts/rules/replays", "alerts-routes": "/alerts/routes",
-}  # fmt: skip
+PAGES = (
+    "/alerts", "/alerts/1", "/alerts/history", "/alerts/rules", "/alerts/rules/replays", "/alerts/routes",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
-def test_the_pages_of_alerts_can_be_used_by_everybody_on_every_screen(
-    chromium: Browser, service: Service, trouble: Trouble, theme: str, width: int, height: int
-):
+def test_the_pages_can_be_used_by_everybody_when_much_is_wrong(chromium: Browser, service: Service, trouble: Trouble):
     fill(service, trouble)
-    PICTURES.mkdir(parents=True, exist_ok=True)
     with serving(service.app) as url:
-        size = {"width": width, "height": height}
-        desk = Desk(chromium, service, url, role=Role.ADMIN, viewport=size, color_scheme=theme)
-        for lang in ("fr", "en"):
-            for name, path in PAGES.items():
+        desk = Desk(chromium, service, url, role=Role.ADMIN)
+        for path in PAGES:
+            for lang in ("fr", "en"):
                 page = desk.open(f"{path}?lang={lang}")
-                page.screenshot(path=PICTURES / f"{name}-{lang}-{theme}-{width}.png", full_page=True)
-                assert faults(page) == [], path
-                assert page.evaluate("document.documentElement.scrollWidth") <= width, (
-                    f"{path} is wider than the screen"
-                )
+                look_over(page)
                 page.close()
         desk.context.close()
         assert desk.complaints == []

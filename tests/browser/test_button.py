@@ -2,9 +2,8 @@
 
 from datetime import timedelta
 
-import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 import cloud.accounts.store
 import cloud.fleet.store as fleet
@@ -13,12 +12,12 @@ from cloud import database
 from cloud.accounts.model import Role
 from cloud.fleet.store import buttons
 from cloud.frames.patience import weigh
-from tests.browser.desk import PICTURES, Desk, faults
+from tests.browser.desk import Desk, look_over
 from tests.cloud.console.button_lives import Life
-from tests.cloud.console.service import BUTTON, NO_PASSWORD, Service, serving
+from tests.cloud.console.service import BUTTON, NO_PASSWORD, Service
 from tests.cloud.console.test_pages import ADDRESS
 
-PAGES = {"button": "/buttons/00D1F3A7", "silent": "/silent", "late": "/silent?verdict=late"}
+PAGES = ("/buttons/00D1F3A7", "/silent", "/silent?verdict=late")
 MOST_BYTES = 300_000  # of a page's first load
 
 
@@ -49,30 +48,18 @@ def fill(service: Service) -> None:
     weigh(service.engine, now)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_pages_look_and_read_well_in_both_themes_on_desk_and_phone_in_both_languages(
-    chromium: Browser, service: Service, theme: str
-):
+def test_the_pages_of_a_button_with_a_past_can_be_used_by_everybody_in_both_languages(desk: Desk, service: Service):
     fill(service)
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    with serving(service.app) as url:
-        for width, height in ((1440, 900), (390, 844)):
-            viewport = {"width": width, "height": height}
-            desk = Desk(chromium, service, url, viewport=viewport, color_scheme=theme)
-            for name, path in PAGES.items():
-                for lang in ("en", "fr"):
-                    loaded: list[int] = []
-                    page = desk.context.new_page()
-                    page.on("response", lambda answer, loaded=loaded: loaded.append(len(answer.body())))
-                    page.goto(f"{url}{path}{'&' if '?' in path else '?'}lang={lang}")
-                    page.wait_for_load_state("networkidle")
-                    page.screenshot(path=PICTURES / f"{name}-{theme}-{width}-{lang}.png", full_page=True)
-                    assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is too wide"
-                    assert faults(page) == []
-                    assert sum(loaded) <= MOST_BYTES
-                    page.close()
-            desk.context.close()
-            assert desk.complaints == []
+    for path in PAGES:
+        for lang in ("en", "fr"):
+            loaded: list[int] = []
+            page = desk.context.new_page()
+            page.on("response", lambda answer, loaded=loaded: loaded.append(len(answer.body())))
+            page.goto(f"{desk.url}{path}{'&' if '?' in path else '?'}lang={lang}")
+            page.wait_for_load_state("networkidle")
+            look_over(page)
+            assert sum(loaded) <= MOST_BYTES
+            page.close()
 
 
 def test_a_note_is_written_and_taken_away_and_a_key_planned(desk: Desk, service: Service):

@@ -3,7 +3,6 @@
 import re
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import cloud.appeals.store
@@ -13,7 +12,7 @@ from cloud.appeals.model import claim
 from cloud.places.model import Address
 from cloud.stamps.desk import Item
 from cloud.stamps.ledger import Form
-from tests.browser.desk import PICTURES, Desk, faults
+from tests.browser.desk import Desk, look_over
 from tests.cloud.console.service import Service, serving
 from tests.cloud.stamps.shelf import LIVE, NOBODYS, USED, desk_with
 from tests.sealing import callback
@@ -44,14 +43,6 @@ def test_a_frame_and_its_order_appear_without_a_reload(desk: Desk, service: Serv
     expect(page.locator("#counts")).to_contain_text("Pressed")
     expect(page.locator("#map")).to_contain_text("Presses today")
     assert page.evaluate("window.sameDocument")
-
-
-@pytest.mark.parametrize("lang", ["en", "fr"])
-def test_the_overview_can_be_used_by_everybody(desk: Desk, service: Service, lang: str):
-    service.press()
-    page = desk.open(f"/?lang={lang}")
-    expect(page.locator("#orders tr")).to_have_count(1)
-    assert faults(page) == []
 
 
 def test_an_order_changes_in_place(desk: Desk, service: Service):
@@ -196,11 +187,7 @@ def test_an_appeal_is_decided_on_its_page(desk: Desk, service: Service):
     expect(page.get_by_role("button", name="Uphold")).to_have_count(0)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
-def test_every_page_fits_its_screen_and_complains_of_nothing(
-    chromium: Browser, service: Service, theme: str, width: int, height: int
-):
+def test_the_pages_of_stamps_and_appeals_fit_and_can_be_used_by_everybody(desk: Desk, service: Service):
     service.press(3)
     service.press(kind="alive")
     service.hear(b"no json")
@@ -209,20 +196,8 @@ def test_every_page_fits_its_screen_and_complains_of_nothing(
         cloud.pickups.store.confirm(conn, 1, ADDRESS, "customer c.morvan@example.org", database.now())
     service.press()
     fill_the_stamps_page(service)
-    PICTURES.mkdir(parents=True, exist_ok=True)
-
-    with serving(service.app) as url:
-        desk = Desk(chromium, service, url, viewport={"width": width, "height": height}, color_scheme=theme)
-        for name, path in {
-            "overview": "/", "order": "/pickups/1", "orders": "/pickups", "button": "/buttons/00D1F3A7",
-            "buttons": "/buttons", "frame": "/frames/4", "traffic": "/traffic", "departments": "/departments",
-            "stamps": "/stamps", "appeals": "/appeals", "appeal": "/appeals/1",
-        }.items():  # fmt: skip
-            page = desk.open(path)
-            if name == "overview":
-                expect(page.locator("#live")).to_have_text("live, no gap")
-            page.screenshot(path=PICTURES / f"{name}-{theme}-{width}.png")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the screen"
+    for path in ("/", "/frames/4", "/traffic", "/stamps", "/appeals", "/appeals/1"):
+        for lang in ("en", "fr"):
+            page = desk.open(f"{path}?lang={lang}")
+            look_over(page)
             page.close()
-        desk.context.close()
-        assert desk.complaints == []

@@ -1,14 +1,16 @@
 """What holds for every page of staff, and some of customers: no other host, a strict policy, light, for everybody."""
 
+from collections.abc import Iterator
+
 import pytest
 from fastapi.routing import iter_route_contexts
 from playwright.sync_api import Browser, Response
 
 from cloud import database
 from cloud.accounts.model import Role
-from tests.browser.desk import Desk, faults
+from tests.browser.desk import Desk, look_over
 from tests.cloud.alerts.house import open_alert
-from tests.cloud.console.service import Service, serving
+from tests.cloud.console.service import Service, running_service, serving
 
 MOST_BYTES = 300_000  # of a page's first load, as it is, before any compression
 
@@ -62,14 +64,15 @@ def test_no_page_is_forgotten(service: Service):
     assert {path for path in routes if path and not path.startswith("/api/")} == {*PAGES, *CUSTOMERS} | NO_PAGES
 
 
-@pytest.fixture
-def filled(service: Service) -> Service:
-    service.press(2)
-    service.press(kind="alive")
-    service.hear(b"no json")
-    with service.engine.begin() as conn:
-        open_alert(conn, "35", database.now())
-    return service
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running_service(tmp_path_factory.mktemp("service")) as service:
+        service.press(2)
+        service.press(kind="alive")
+        service.hear(b"no json")
+        with service.engine.begin() as conn:
+            open_alert(conn, "35", database.now())
+        yield service
 
 
 @pytest.mark.parametrize("lang", ["en", "fr"])
@@ -91,11 +94,7 @@ def test_a_page_is_light_closed_and_for_everybody(chromium: Browser, filled: Ser
         assert page.locator("html").get_attribute("lang") == lang
         assert page.locator("h1").count() == 1
         assert sum(len(one.body()) for one in loaded if one.ok and "/stream" not in one.url) <= MOST_BYTES
-        for theme, width in (("light", 1440), ("dark", 390)) if lang == "en" else (("dark", 1440), ("light", 390)):
-            page.emulate_media(color_scheme=theme)  # pyright: ignore[reportArgumentType]
-            page.set_viewport_size({"width": width, "height": 900})
-            assert faults(page) == [], (theme, width)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (theme, width)
+        look_over(page)
         not_found = [one for one in desk.complaints if "404" in one]
         assert [one for one in desk.complaints if one not in (not_found if said.status == 404 else [])] == []
         desk.context.close()

@@ -3,14 +3,13 @@
 import re
 from datetime import timedelta
 
-import pytest
 from playwright.sync_api import Browser, expect
 
 import cloud.pickups.store
 from cloud import database, gauges
 from cloud.console.keeper import SILENCE, STAMPS
 from cloud.places.model import Address
-from tests.browser.desk import PICTURES, Desk, faults
+from tests.browser.desk import Desk, look_over
 from tests.cloud.alerts.house import open_alert
 from tests.cloud.console.service import Service, serving
 
@@ -102,29 +101,19 @@ def test_the_first_load_is_small(desk: Desk, service: Service):
     desk.complaints.clear()  # that the stream could not be had
 
 
-@pytest.mark.parametrize(("theme", "lang"), [("light", "en"), ("dark", "fr")])
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
-def test_everybody_can_use_it_on_every_screen(
-    chromium: Browser, service: Service, theme: str, lang: str, width: int, height: int
-):
+def test_everybody_can_use_it_when_much_is_pressed_and_wrong(desk: Desk, service: Service):
     fill(service)
     with service.engine.begin() as conn:
         for department in ("23", "2B"):
             open_alert(conn, department, database.now())
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    with serving(service.app) as url:
-        desk = Desk(chromium, service, url, viewport={"width": width, "height": height}, color_scheme=theme)
-        for name, path in {
-            "overview": "/?map=presses",
-            "overview-silence": "/?map=silence",
-            "departments": "/departments?map=silence",
-            "traffic": "/traffic?map=none",
-            "orders": "/pickups?state=requested",
-        }.items():
+    for path in (
+        "/?map=presses",
+        "/?map=silence",
+        "/departments?map=silence",
+        "/traffic?map=none",
+        "/pickups?state=requested",
+    ):
+        for lang in ("en", "fr"):
             page = desk.open(f"{path}&lang={lang}")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the screen"
-            assert faults(page) == [], path
-            page.screenshot(path=PICTURES / f"{name}-{lang}-{theme}-{width}.png", full_page=width < 700)
+            look_over(page)
             page.close()
-        desk.context.close()
-        assert desk.complaints == []

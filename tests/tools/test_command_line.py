@@ -1,6 +1,9 @@
 """The commands that end by themselves, called as a script calls them."""
 
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +17,7 @@ from cloud.stamps.model import format_pairs
 from cloud.stamps.vault import Vault
 from tests.sealing import VECTORS
 from tests.stock import stock
-from tools.main import app
+from tools.main import COMMANDS, app
 from tools.terminal import Failure
 
 runner = CliRunner()
@@ -43,6 +46,31 @@ def test_encode_and_decode_agree_with_the_vectors(vector):
     decoded = run_json("uplink", "decode", *options, "--last-counter", str(vector["counter"] - 1), vector["uplink"])
     assert decoded == {name: vector[name] for name in decoded}
     assert len(decoded) == 9
+
+
+def test_to_name_the_commands_loads_none_and_to_ask_for_one_loads_no_other():
+    script = """
+import sys
+from tools.main import COMMANDS, load
+loaded = {where.split(":")[0] for where in COMMANDS.values()} & set(sys.modules)
+load("button")
+loaded |= {"tools.uplinks", "tools.flash.command", "tools.drill.command", "fastapi", "jinja2"} & set(sys.modules)
+print(loaded, "tools.buttons" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "set() True\n"
+
+
+def test_every_command_has_its_line_of_help():
+    told = run("--help").stdout
+    for name in COMMANDS:
+        assert re.search(rf"^│ {name} +\w", told, re.MULTILINE), name
+
+
+def test_a_command_mistyped_is_told_the_one_like_it():
+    done = run("buton", "list")
+    assert done.exit_code == 2
+    assert "Did you mean 'button'" in done.stderr
 
 
 def test_decode_refuses_with_the_named_reason():

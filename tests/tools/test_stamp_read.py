@@ -80,5 +80,8 @@ def test_what_is_no_picture_is_one_line(tmp_path: Path):
 
 
 def test_no_other_command_loads_numpy_or_opencv():
-    script = "import sys, tools.main; print([name for name in ('numpy', 'cv2', 'PIL') if name in sys.modules])"
+    script = (
+        "import sys\nfrom tools.main import COMMANDS, load\nfor name in COMMANDS:\n    load(name)\n"
+        "print([name for name in ('numpy', 'cv2', 'PIL') if name in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -7,6 +7,7 @@ from cloud import database
 from cloud.console.filters import Rows
 from cloud.frames import stations
 from cloud.frames.stations import Faulty, Names, Station
+from cloud.replay import Moment
 from cloud.tables import cloud as _tables  # noqa: F401  all tables, before they are made
 from tests.cloud.console.service import running_service
 
@@ -68,4 +69,5 @@ def test_pages_call_a_station_by_its_name_and_its_id(tmp_path):
         assert 'title="Rennes Sud (1F08) −117' in row.replace("\N{NO-BREAK SPACE}", " ")
         tail.look(service.bell.rings)
         [kept], _ = tail.after(0)
-        assert "Rennes Sud (1F08)" in kept.row("en", Rows.WIDE, database.now())  # as the stream tells it
+        now = database.now()
+        assert "Rennes Sud (1F08)" in kept.row("en", Rows.WIDE, Moment(now, now))  # as the stream tells it

@@ -236,7 +236,10 @@ def test_what_was_in_is_found_by_other_threads_while_the_register_grows() -> Non
 
 
 def test_whoever_neither_mints_nor_reads_loads_no_numba_and_no_numpy() -> None:
-    program = "import sys, tools.main, cloud.__main__, cloud.web; print({'numba', 'numpy'} & set(sys.modules))"
+    program = (
+        "import sys, cloud.__main__, cloud.web\nfrom tools.main import COMMANDS, load\n"
+        "for name in COMMANDS:\n    load(name)\nprint({'numba', 'numpy'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -76,6 +76,9 @@ def test_neither_key_nor_code_shows() -> None:
 
 def test_what_presses_and_pages_need_imports_no_kernels() -> None:
     """numpy and numba cost a second and a hundred megabytes, which neither a press nor the command line need pay."""
-    said = "import sys, cloud.__main__, tools.main; print(sorted({'numpy', 'numba'} & set(sys.modules)))"
+    said = (
+        "import sys, cloud.__main__\nfrom tools.main import COMMANDS, load\nfor name in COMMANDS:\n    load(name)\n"
+        "print(sorted({'numpy', 'numba'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", said], check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
