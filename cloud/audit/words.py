@@ -139,7 +139,7 @@ KINDS: Mapping[str, Said] = {
     "import": N_("import"),
     "route": N_("way for alerts"),
     "rule": N_("rule"),
-    "silence": N_("silence"),
+    "silence": N_("silence of alerts"),
     "view": N_("view"),
     "master key": N_("master key"),
     "the log": N_("the log"),

@@ -4,9 +4,9 @@
 // a cut, a pause, a hidden tab or a restarted server costs a moment and never a frame. What it says of the stream is
 // what the server told of it: how many frames came, how many of them it shows.
 
+import { listen } from "./ear.js";
+
 const KEPT = 200; // rows
-const HERE_MS = 10_000; // between two words to the hub that this page is here
-const SILENT_HUB_MS = 60_000; // after that it has died, and the page has one of its own
 const RESUMED_MS = 10_000; // how long it is told that a cut left no gap
 const FIGURES_MS = 5_000; // between two looks at the figures while frames come
 const FIGURES_QUIET_MS = 60_000; // and while none do: the chart's window moves on
@@ -23,10 +23,6 @@ const speed = Number(frames.dataset.speed ?? 1); // seconds that pass on the pag
 
 let last = Number(frames.dataset.after); // up to this frame of the log the page has been told
 let clock = { shown: Number(frames.dataset.now), at: Date.now() };
-let port = null;
-let visible = false;
-let heardAt = Date.now(); // of the hub
-let saidAt = 0;
 let cutAt = null;
 let paused = false;
 let waiting = []; // rows held back by a pause, oldest first, the newest KEPT of them
@@ -38,23 +34,10 @@ let figuresDue = false;
 let leaving = false;
 let minute = { since: Date.now(), frames: 0, refused: 0 };
 
-function open(alone) {
-  port = streamPort(alone);
-  port.onmessage = (event) => hear(event.data);
-  heardAt = Date.now();
-}
-
-function want() {
-  saidAt = Date.now();
-  port.postMessage({ kind: "want", view, lang, replay, orders: Boolean(orders), after: last });
-}
-
 function hear(said) {
-  heardAt = Date.now();
-  if (leaving || !visible) return;
+  if (leaving) return;
   if (said.kind === "cut") return cut(said.at);
   if (said.kind === "full") return tell(words.full, "warn", "warn");
-  if (said.kind === "who") return want();
   if (said.kind === "reload" || said.kind === "end") return leave(); // the end leads to the sign-in
   if (cutAt !== null || document.body.dataset.live !== "live") resume();
   if (said.kind === "clock") clock = { shown: said.ms, at: Date.now() };
@@ -164,14 +147,6 @@ function tell(text, icon, tone) {
 
 function tick() {
   const now = Date.now();
-  if (visible && now - saidAt > HERE_MS) {
-    saidAt = now;
-    port.postMessage({ kind: "here" });
-  }
-  if (visible && now - heardAt > SILENT_HUB_MS) {
-    open(true);
-    want();
-  }
   const shown = Math.min(clock.shown + (now - clock.at) * speed, replay ? now : Infinity);
   for (const time of document.querySelectorAll("#frames time, #orders time, #kpis time")) {
     const text = age(shown - Date.parse(time.dateTime));
@@ -214,18 +189,6 @@ function showNow() {
   if (chart) chart.scrollLeft = chart.scrollWidth;
 }
 
-function appear() {
-  if (visible || leaving || !speed) return;
-  visible = true;
-  heardAt = Date.now();
-  want();
-}
-
-function disappear() {
-  if (visible) port.postMessage({ kind: "leave" });
-  visible = false;
-}
-
 showNow();
 document.body.addEventListener("htmx:oobAfterSwap", showNow);
 button?.addEventListener("click", pause);
@@ -233,10 +196,6 @@ addEventListener("keydown", (event) => {
   const elsewhere = event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, dialog");
   if (event.key === "p" && button && !elsewhere) pause();
 });
-document.addEventListener("visibilitychange", () => (document.hidden ? disappear() : appear()));
-addEventListener("pagehide", disappear);
-addEventListener("pageshow", () => document.hidden || appear());
-open();
 tell(speed ? words.connecting : words.stands, speed ? "stale" : "pause", "");
 setInterval(tick, 1_000);
-if (!document.hidden) appear();
+if (speed) listen(() => ({ view, lang, replay, orders: Boolean(orders), after: last }), hear);

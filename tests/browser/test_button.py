@@ -56,7 +56,7 @@ def test_the_pages_of_a_button_with_a_past_can_be_used_by_everybody_in_both_lang
             page = desk.context.new_page()
             page.on("response", lambda answer, loaded=loaded: loaded.append(len(answer.body())))
             page.goto(f"{desk.url}{path}{'&' if '?' in path else '?'}lang={lang}")
-            page.wait_for_load_state("networkidle")
+            page.wait_for_load_state("load")
             look_over(page)
             assert sum(loaded) <= MOST_BYTES
             page.close()
