@@ -51,6 +51,7 @@ fix: setup-test ## Repair what ruff can repair by itself
 bench: setup-test ## Measure, each figure against a peer or a limit
 	@$(BIN)/python -m tests.benchmarks.node_red || echo "Without Node-RED, which needs node and npm."
 	@$(BIN)/python -m tests.benchmarks
+	@$(BIN)/python -m tests.benchmarks.desk_pages
 
 drill: setup-test ## Kill, cut, fill and flood every part in turn, and count what came of every press; as root, for about half an hour
 	@$(BIN)/domino drill all
