@@ -1,6 +1,5 @@
 """A small disk of its own, ext4 in a file, that can be filled up or go read-only. Linux, as root."""
 
-import errno
 import os
 import subprocess
 import tempfile
@@ -49,13 +48,6 @@ class Disk:
             (Path("/sys/fs/ext4") / device.name / "trigger_fs_error").write_text("1")
         finally:
             _ask("fsfreeze", "--unfreeze", str(self.folder))
-
-    def is_read_only(self) -> bool:
-        try:
-            (self.folder / "probe").write_bytes(b"")
-        except OSError as error:
-            return error.errno == errno.EROFS
-        return False
 
     def repair(self) -> None:
         """What an operator does: unmount, check, mount. Nobody may have a file open on it."""
